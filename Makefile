@@ -1,0 +1,98 @@
+# On a fresh machine with Python and make, `make demo` and `make test` do everything.
+#
+#   PYTHON=python3.12            the interpreter that .venv is made from
+#   TORCH='torch==2.11.0'        another torch than the one in constraints.txt, as pip writes it
+#   TORCH=installed              the torch that PYTHON already has (a GPU machine's own build): nothing is pinned
+#
+# Both are read when .venv is made; `make clean` first to change them later.
+
+PYTHON ?= python3
+TORCH ?= pinned
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := .gradiometer/demo
+
+# One thread for each of the two test processes: more would fight over the cores.
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format-check lint types imports unit slow bench new-condition new-cure clean
+
+help:
+	@echo "make demo                    set up, then find and prove a cure for a network that does not learn"
+	@echo "make test                    set up, then make check"
+	@echo "make check                   format, lint, types, import contracts, tests with doctests"
+	@echo "make slow                    the tests that take more than a few seconds"
+	@echo "make bench                   what watching costs"
+	@echo "make new-condition NAME=...  stub a condition: source, test, table line"
+	@echo "make new-cure NAME=...       stub a cure: source, test, table line"
+	@echo "make clean                   remove .venv and all caches"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "gradiometer needs Python 3.11 or later: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { echo "this Python can't make an environment: install its venv package (Debian: apt-get install python3-venv)"; exit 1; }
+ifeq ($(TORCH),installed)
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/python -c 'import torch'
+	$(BIN)/pip install --quiet --editable '.[dev]'
+else ifeq ($(TORCH),pinned)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+else
+	$(PYTHON) -m venv $(VENV)
+	grep -v '^torch==' constraints.txt >$(VENV)/constraints.txt
+	$(BIN)/pip install --quiet --constraint $(VENV)/constraints.txt '$(TORCH)'
+	$(BIN)/pip install --quiet --constraint $(VENV)/constraints.txt '$(TORCH)' --editable '.[dev]'
+endif
+	@touch $@
+
+demo: $(STAMP)
+	@mkdir -p $(DEMO)
+	$(BIN)/gradiometer cure --file $(DEMO)/ten_sigmoids.sqlite examples/ten_sigmoids.py
+	$(BIN)/gradiometer report $(DEMO)/ten_sigmoids.sqlite --output $(DEMO)/ten_sigmoids.html
+	@echo
+	@echo "The report is one page, to be opened in any browser: $(CURDIR)/$(DEMO)/ten_sigmoids.html"
+
+test: $(STAMP)
+	@$(MAKE) --no-print-directory check
+
+check: format-check lint types imports unit
+
+format-check:
+	$(BIN)/ruff format --check .
+
+lint:
+	$(BIN)/ruff check .
+
+types:
+	$(BIN)/mypy
+
+imports:
+	$(BIN)/lint-imports
+
+unit:
+	$(BIN)/pytest --quiet -n 2
+
+slow: $(STAMP)
+	$(BIN)/pytest --quiet -n 2 -m slow
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/overhead.py
+
+new-condition: $(STAMP)
+	@$(BIN)/python tools/new_unit.py condition "$(NAME)"
+	@$(BIN)/ruff format --quiet src/gradiometer/diagnosing
+
+new-cure: $(STAMP)
+	@$(BIN)/python tools/new_unit.py cure "$(NAME)"
+	@$(BIN)/ruff format --quiet src/gradiometer/curing
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

@@ -1,0 +1,32 @@
+"""gradiometer: find where a network's gradient goes wrong, why, and prove a cure.
+
+Every public name is imported on first use, so that reading a run never loads torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+HOMES: dict[str, str] = {
+    "Diagnosis": "gradiometer.schema",
+    "Finding": "gradiometer.schema",
+    "GradiometerError": "gradiometer.errors",
+    "Run": "gradiometer.schema",
+    "check": "gradiometer.session",
+    "diagnose": "gradiometer.diagnosing",
+    "open": "gradiometer.recording.reader",
+    "watch": "gradiometer.session",
+}
+"""Public name to the module that holds it; `open` is `read_run` there."""
+
+ORIGINAL_NAMES: dict[str, str] = {"open": "read_run"}
+
+__all__ = [*HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'gradiometer' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), ORIGINAL_NAMES.get(name, name))

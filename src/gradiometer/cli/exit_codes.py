@@ -1,0 +1,22 @@
+"""Exit codes of every verb; `run` and `check` otherwise hand on the script's own."""
+
+from gradiometer.schema import Diagnosis, Severity
+
+OK = 0
+"""Nothing at or above `--fail-on`; for `cure`: a cure is proved."""
+
+COULD_NOT = 2
+"""The command could not do its work; stderr says why."""
+
+FINDINGS = 3
+"""A finding at or above `--fail-on`; for `cure`: no cure is proved."""
+
+
+def exit_code_of(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
+    """The exit code of a verb that diagnoses.
+
+    Args:
+        diagnosis: What was found.
+        fail_on: The severity from which on findings count; None for never.
+    """
+    return FINDINGS if fail_on is not None and diagnosis.reaches(fail_on) else OK

@@ -1,0 +1,42 @@
+"""`gradiometer run`: a script trains and is watched."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="SCRIPT [ARGS]...", help="The script and its arguments.", show_default=False),
+]
+Module = Annotated[str | None, typer.Option("-m", metavar="MODULE", help="Run a module, as `python -m` does.")]
+RunFile = Annotated[Path | None, typer.Option(help="Where to record; .gradiometer/runs/SCRIPT-TIME.db if not given.")]
+Seed = Annotated[int | None, typer.Option(help="Seed the random generators before the script starts.")]
+FailOn = Annotated[
+    str | None, typer.Option(help="End with exit code 3 on a finding this severe: critical, warning, info.")
+]
+
+
+def run(
+    words: Words = None,
+    module: Module = None,
+    file: RunFile = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stop after this many optimizer steps.")] = None,
+    seed: Seed = None,
+    overhead: Annotated[
+        float | None, typer.Option(help="Share of the training time that measuring may take; 0.01 if not given.")
+    ] = None,
+    fail_on: FailOn = None,
+    stop_on: Annotated[str | None, typer.Option(help="Stop when this is found: a severity or a condition.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view.")] = False,
+) -> None:
+    """Run a script unchanged and watch it train; the verdict comes at its end.
+
+    The script's output, arguments and exit code are its own. Options for gradiometer go before the script's name:
+
+        gradiometer run --steps 500 train.py --epochs 3
+    """
+    from gradiometer.cli.watched import WatchOptions, run_watched
+
+    options = WatchOptions(tuple(words or ()), module, file, steps, seed, overhead, fail_on, stop_on, is_quiet=quiet)
+    raise typer.Exit(run_watched(options))

@@ -1,0 +1,234 @@
+"""What `run` and `check` share: a script is run watched, its verdict printed, and one exit code told."""
+
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gradiometer.cli.console import messages, severity_of
+from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
+from gradiometer.errors import NoTrainingError, SettingsError
+from gradiometer.launching.launch import Launch, LaunchResult, launch_script
+from gradiometer.launching.script import Target
+from gradiometer.settings import Settings, load_settings
+from gradiometer.showing.live import LiveState, LiveView
+
+if TYPE_CHECKING:
+    from gradiometer.schema import Diagnosis
+    from gradiometer.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """The command line's options of `run` and `check`; None leaves the choice to the settings.
+
+    Attributes:
+        words: Script and its arguments, or only arguments where a module is given.
+        module: Module to run, as after `python -m`.
+        file: Path of the run file.
+        steps: Steps after which the training is stopped.
+        seed: Seed set before the script starts.
+        overhead: Share of the training time that measuring may take.
+        fail_on: Severity from which on the exit code is 3.
+        stop_on: Severity or condition at which the training is stopped.
+        is_quiet: No live view.
+        is_json: The diagnosis goes to stdout as one JSON object.
+    """
+
+    words: tuple[str, ...]
+    module: str | None = None
+    file: Path | None = None
+    steps: int | None = None
+    seed: int | None = None
+    overhead: float | None = None
+    fail_on: str | None = None
+    stop_on: str | None = None
+    is_quiet: bool = False
+    is_json: bool = False
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Shows a run while it goes on, and says when it is to be stopped.
+
+    Attributes:
+        options: The command line's options.
+        settings: The settings.
+        session: The run's session, None until the script imports torch.
+        view: The live view.
+        is_stop_asked: A finding that `--stop-on` names was made.
+    """
+
+    options: WatchOptions
+    settings: Settings
+    session: "Session | None" = None
+    view: LiveView | None = None
+    is_stop_asked: bool = False
+    started: float = field(default_factory=time.monotonic)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    def start(self, session: "Session") -> None:
+        """Begin to show; called when watching begins."""
+        self.session = session
+        self.started = time.monotonic()
+        if not self.options.is_quiet:
+            self.view = LiveView(self.state).start()
+        if self.options.stop_on:
+            threading.Thread(target=self.look_for_findings, daemon=True, name="gradiometer-stop-on").start()
+
+    def stop(self) -> None:
+        """Give the terminal back."""
+        self._ended.set()
+        if self.view is not None and self.session is not None:
+            self.session.budget.spent_seconds += self.view.rendering_seconds
+            self.view.stop()
+
+    def state(self) -> LiveState:
+        """What the live view shows now."""
+        from gradiometer.showing.layer_rows import rows_of_snapshot
+
+        session = self.session
+        assert session is not None
+        latest = session.probe.latest
+        rows = rows_of_snapshot(latest.layers, latest.parameters, latest.snapshot) if latest.snapshot else ()
+        return LiveState(
+            rows=rows,
+            loss=latest.loss,
+            step=session.probe.step,
+            step_limit=self.options.steps,
+            elapsed_seconds=time.monotonic() - self.started,
+            overhead=session.budget.share,
+        )
+
+    def look_for_findings(self) -> None:
+        """Diagnose the run again and again until a finding is one to stop on; at most 2 % of the time goes into it."""
+        pause_seconds = 0.5
+        while not self._ended.wait(pause_seconds) and self.session is not None:
+            begun = time.monotonic()
+            if self.is_hit(diagnose_run(self.session.writer.read(), self.settings)):
+                self.is_stop_asked = True
+                return
+            pause_seconds = max(0.5, 50.0 * (time.monotonic() - begun))
+
+    def is_hit(self, diagnosis: "Diagnosis") -> bool:
+        """Whether a diagnosis has what `--stop-on` names."""
+        word = self.options.stop_on or ""
+        if word in condition_names():
+            return any(finding.condition == word for finding in diagnosis.findings)
+        severity = severity_of(word)
+        return severity is not None and diagnosis.reaches(severity)
+
+
+def condition_names() -> frozenset[str]:
+    """Names of all conditions."""
+    from gradiometer.diagnosing import CONDITIONS
+
+    return frozenset(CONDITIONS)
+
+
+def diagnose_run(run: object, settings: Settings) -> "Diagnosis":
+    """Diagnose a run under the settings' ignore list."""
+    from gradiometer.diagnosing import diagnose
+    from gradiometer.schema import Run
+
+    assert isinstance(run, Run)
+    return diagnose(run, ignore=settings.ignore)
+
+
+def run_watched(options: WatchOptions) -> int:
+    """Run a script watched, print its verdict to stderr, and tell the exit code.
+
+    Raises:
+        NoTrainingError: The script ended well and no step of training was seen.
+        RunFileError: The run file can't be made.
+        ScriptError: The script can't be started.
+        SettingsError: An option has a value that is not allowed.
+    """
+    settings = load_settings()
+    severity = severity_of(options.fail_on if options.fail_on is not None else settings.fail_on)
+    if options.stop_on and options.stop_on not in condition_names():
+        severity_of(options.stop_on)
+    target = target_of(options)
+    file = options.file or default_file(target, settings)
+    watcher = Watcher(options, settings)
+    launch = Launch(
+        target,
+        file,
+        step_limit=options.steps,
+        seed=options.seed,
+        overhead=options.overhead if options.overhead is not None else settings.overhead,
+        max_bytes=settings.max_megabytes * 2**20,
+        when_watching=watcher.start,
+        when_ending=watcher.stop,
+        is_stop_asked=(lambda: watcher.is_stop_asked) if options.stop_on else None,
+    )
+    result = launch_script(launch)
+    if result.fault is not None:
+        raise result.fault
+    script_code = result.ending.exit_code
+    if result.step_count == 0 and script_code == 0:
+        raise NoTrainingError(what_was_looked_for(result))
+    if result.file is None or not result.file.exists():
+        return script_code or COULD_NOT
+    diagnosis = show_verdict(result.file, settings, options)
+    if script_code:
+        return script_code
+    return FINDINGS if watcher.is_stop_asked else exit_code_of(diagnosis, severity)
+
+
+def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diagnosis":
+    """Read a closed run file, diagnose it and print the verdict."""
+    from gradiometer.cli.console import write_json
+    from gradiometer.recording.reader import read_run
+    from gradiometer.showing.terminal import print_diagnosis
+
+    run = read_run(file)
+    diagnosis = diagnose_run(run, settings)
+    sys.stdout.flush()
+    console = messages()
+    if options.is_json:
+        write_json(diagnosis)
+    else:
+        print_diagnosis(diagnosis, run, console, run_file=file)
+    console.print(f"\nRun file:  {file}", style="dim", soft_wrap=True)
+    return diagnosis
+
+
+def target_of(options: WatchOptions) -> Target:
+    """What is to be run.
+
+    Raises:
+        SettingsError: Neither a script nor a module is given.
+    """
+    if options.module:
+        return Target(None, options.module, options.words)
+    if not options.words:
+        raise SettingsError("name a script to run (gradiometer run train.py), or a module with -m")
+    return Target(options.words[0], None, options.words[1:])
+
+
+def default_file(target: Target, settings: Settings) -> Path:
+    """Where a run file goes that nobody named: the settings' folder, the script's name and the time of day."""
+    stem = Path(target.script).stem if target.script else (target.module or "run").rpartition(".")[2]
+    moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    folder = Path(settings.folder).absolute()
+    candidates = (folder / f"{stem}-{moment}{suffix}.db" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def what_was_looked_for(result: LaunchResult) -> str:
+    """Say what was looked for where no training was seen."""
+    if not result.saw_torch:
+        return (
+            "no training was seen: the script never imported torch. gradiometer watches PyTorch trainings; "
+            "if the training runs in another process, run that process under gradiometer."
+        )
+    return (
+        f"no training was seen: {result.optimizer_count} optimizer(s) were made, {result.forward_count} call(s) of "
+        "modules were seen, and no optimizer took a step after a backward(). gradiometer looks for "
+        "torch.optim optimizers and the modules whose parameters they hold, in this process; "
+        "does the script train on its default arguments?"
+    )

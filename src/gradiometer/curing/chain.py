@@ -1,0 +1,62 @@
+"""Several cures as one."""
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gradiometer.curing.cure import Cure, Moment, Patient, Placement
+from gradiometer.schema import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Cures applied one after the other, written `a+b`.
+
+    Whoever applies a chain in a running script should apply each of `parts_of` at its own moment.
+
+    Attributes:
+        parts: The cures, in order.
+    """
+
+    name: ClassVar[str] = "chain"
+
+    parts: tuple[Cure, ...]
+
+    @property
+    def moment(self) -> Moment:
+        """The earliest of its parts' moments."""
+        return "construction" if any(part.moment == "construction" for part in self.parts) else "first_forward"
+
+    @property
+    def placement(self) -> Placement:
+        """Before the optimizer where that is right for all parts, else after it."""
+        is_before = all(part.placement == "before_optimizer" for part in self.parts)
+        return "before_optimizer" if is_before else "after_optimizer"
+
+    @property
+    def label(self) -> str:
+        """The labels of its parts, joined with `+`."""
+        return "+".join(part.label for part in self.parts)
+
+    def fits(self, finding: Finding) -> bool:
+        """Whether every part fits."""
+        return all(part.fits(finding) for part in self.parts)
+
+    def apply(self, patient: Patient) -> str:
+        """Apply the parts in order; where a later part refuses, what the earlier ones changed stays changed."""
+        return "; ".join(part.apply(patient) for part in self.parts)
+
+    def snippet(self, patient: Patient) -> str:
+        """The parts' snippets in order, each written for the patient as the parts before leave it (tried on a copy)."""
+        trial = copy.deepcopy(patient) if len(self.parts) > 1 else patient
+        written = []
+        for index, part in enumerate(self.parts):
+            written.append(part.snippet(trial))
+            if index < len(self.parts) - 1:
+                part.apply(trial)
+        return "\n\n".join(written)
+
+
+def parts_of(cure: Cure | Chain) -> tuple[Cure, ...]:
+    """The single cures that a cure consists of."""
+    return cure.parts if isinstance(cure, Chain) else (cure,)

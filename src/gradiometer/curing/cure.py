@@ -1,0 +1,99 @@
+"""What a cure is, and what it is applied to.
+
+A cure is a frozen dataclass: it fits a finding, changes a live model and optimizer in place, and writes that change
+as code. `CURES` in this room's `__init__` lists them all.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from gradiometer.prescribing import PRESCRIPTIONS, can_act_on
+from gradiometer.schema import Finding, Run
+
+Moment = Literal["construction", "first_forward"]
+Placement = Literal["before_optimizer", "after_optimizer"]
+
+
+@dataclass(slots=True)
+class Patient:
+    """A live model and optimizer, and what is known of them.
+
+    Attributes:
+        model: The root; for several roots an `nn.ModuleDict` of them.
+        optimizer: The run's first optimizer; None while it is being constructed.
+        parameter_groups: The groups about to be handed to the optimizer, or those that it holds.
+        findings: What was found in the diagnosed run, worst first.
+        run: That run; without it a cure goes by the order in which modules are registered.
+        forward_modes: Modes to be entered during every forward of the roots; a cure that changes functional calls
+            appends its own. They have to be entered last, so that whoever measures sees the changed call.
+    """
+
+    model: nn.Module
+    optimizer: Optimizer | None = None
+    parameter_groups: list[dict[str, Any]] = field(default_factory=list)
+    findings: tuple[Finding, ...] = ()
+    run: Run | None = None
+    forward_modes: list[TorchFunctionMode] = field(default_factory=list)
+
+
+class Cure(Protocol):
+    """A change that may make a network train.
+
+    Attributes:
+        name: Its key in `CURES`.
+        moment: When it takes effect: at the end of the optimizer's construction, or at the root's first forward.
+        placement: Where its snippet belongs in the script.
+    """
+
+    name: ClassVar[str]
+    moment: ClassVar[Moment]
+    placement: ClassVar[Placement]
+
+    @property
+    def label(self) -> str:
+        """How it is written on the command line and in a run file, with its settings."""
+        ...
+
+    def fits(self, finding: Finding) -> bool:
+        """Whether it can act on this finding's condition and cause."""
+        ...
+
+    def apply(self, patient: Patient) -> str:
+        """Change the patient in place; the global random state stays as it is.
+
+        Returns:
+            What changed, in words.
+
+        Raises:
+            CureRefusedError: It does not fit this network or this moment; nothing was changed.
+        """
+        ...
+
+    def snippet(self, patient: Patient) -> str:
+        """The same change as Python code with the free names `model` and `optimizer`.
+
+        Has to be asked for before `apply`: it describes the way from the patient as it is.
+        """
+        ...
+
+
+def fits_by_table(label: str, finding: Finding) -> bool:
+    """Whether the prescriptions name this kind of cure for the finding's cause, and it can act on its condition."""
+    prescribed = PRESCRIPTIONS.get(finding.cause.name, PRESCRIPTIONS["unknown"])
+    kinds = {part.partition(":")[0] for listed in prescribed for part in listed.split("+")}
+    return label.partition(":")[0] in kinds and can_act_on(finding.condition, label)
+
+
+def listed_in_words(names: list[str], most: int = 4) -> str:
+    """Name the first few, count the rest.
+
+    Example:
+        >>> listed_in_words(["a", "b", "c"], most=2)
+        'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

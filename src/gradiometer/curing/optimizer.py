@@ -1,0 +1,178 @@
+"""Exchange the optimizer.
+
+What it changes:
+    The optimizer object becomes one of another class, as if the script had constructed that: the object stays the
+    same, so that schedulers and scalers made afterwards hold the right one. Parameter groups, the ratio between their
+    learning rates, weight decay and `maximize` are kept; every other setting is the new class's default.
+
+When it helps:
+    Adam divides each parameter's step by the size of its own gradient, so that layers with tiny gradients move as far
+    as others. It carries a network through a vanishing gradient that plain descent is stopped by, up to a point: ten
+    hidden sigmoid layers with PyTorch's default weights stay at chance under Adam too (900 steps on digits).
+
+What it costs:
+    Two numbers of state per weight (Adam), a few more operations per step, and a learning rate that has to be found
+    anew.
+
+Source:
+    Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015; Loshchilov and Hutter, "Decoupled weight
+    decay regularization", ICLR 2019.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import torch
+from torch.optim import Optimizer
+
+from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
+from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.schema import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerChoice:
+    """An optimizer to exchange for.
+
+    Attributes:
+        kind: Its class.
+        learning_rate: The rate to start with.
+        settings: What else is given to its constructor.
+    """
+
+    kind: type[Optimizer]
+    learning_rate: float
+    settings: Mapping[str, Any]
+
+
+OPTIMIZERS: dict[str, OptimizerChoice] = {
+    "adam": OptimizerChoice(torch.optim.Adam, 1e-3, MappingProxyType({})),
+    "adamw": OptimizerChoice(torch.optim.AdamW, 1e-3, MappingProxyType({})),
+    "nadam": OptimizerChoice(torch.optim.NAdam, 1e-3, MappingProxyType({})),
+    "radam": OptimizerChoice(torch.optim.RAdam, 1e-3, MappingProxyType({})),
+    "rmsprop": OptimizerChoice(torch.optim.RMSprop, 1e-3, MappingProxyType({})),
+    "sgd": OptimizerChoice(torch.optim.SGD, 1e-2, MappingProxyType({"momentum": 0.9})),
+}
+"""Optimizers that can be exchanged for, with the learning rate they are usually started with."""
+
+KEPT = ("weight_decay", "maximize")
+"""Settings whose meaning is the same in every class above; AdamW's weight decay alone acts on the weights directly."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeOptimizer:
+    """Turn the optimizer into one of another class.
+
+    Attributes:
+        to: A key of `OPTIMIZERS`.
+    """
+
+    name: ClassVar[str] = "exchange_optimizer"
+    moment: ClassVar[Moment] = "construction"
+    placement: ClassVar[Placement] = "after_optimizer"
+
+    to: str = "adam"
+
+    @classmethod
+    def parse(cls, setting: str) -> "ExchangeOptimizer":
+        """Read the name of the optimizer; empty stands for Adam.
+
+        Raises:
+            SettingsError: It is not one of `OPTIMIZERS`.
+        """
+        if setting and setting not in OPTIMIZERS:
+            raise SettingsError(f"there is no optimizer {setting!r} to exchange for; choose {', '.join(OPTIMIZERS)}")
+        return cls(setting or "adam")
+
+    @property
+    def label(self) -> str:
+        """How it is written."""
+        return f"{self.name}:{self.to}"
+
+    def fits(self, finding: Finding) -> bool:
+        """By cause and condition."""
+        return fits_by_table(self.label, finding)
+
+    def apply(self, patient: Patient) -> str:
+        """Exchange the class of a constructed optimizer that has not stepped yet, in place."""
+        optimizer, choice = self._checked(patient), OPTIMIZERS[self.to]
+        former = type(optimizer).__name__
+        groups = new_groups(optimizer, choice)
+        _become(optimizer, choice, groups)
+        patient.parameter_groups = optimizer.param_groups
+        rates = ", ".join(f"{group['lr']:g}" for group in groups)
+        return f"{former} became {choice.kind.__name__} with learning rate {rates}"
+
+    def _checked(self, patient: Patient) -> Optimizer:
+        """The optimizer, where it can be exchanged."""
+        optimizer, kind = patient.optimizer, OPTIMIZERS[self.to].kind
+        if optimizer is None:
+            raise CureRefusedError("the optimizer can be exchanged only once it is constructed")
+        former = type(optimizer)
+        if former is kind:
+            raise CureRefusedError(f"the optimizer is {kind.__name__} already")
+        if not former.__module__.startswith("torch.optim") or former is torch.optim.SparseAdam:
+            raise CureRefusedError(f"{former.__module__}.{former.__name__} has code of its own that would be lost")
+        if optimizer.state:
+            raise CureRefusedError("the optimizer has stepped already; exchange it where it is constructed")
+        if "step" in optimizer.__dict__ or any("initial_lr" in group for group in optimizer.param_groups):
+            raise CureRefusedError("a scheduler holds the optimizer already; exchange it where it is constructed")
+        return optimizer
+
+    def snippet(self, patient: Patient) -> str:
+        """A constructor call; with the groups spelt out where there are several or they keep settings of their own."""
+        choice, kind = OPTIMIZERS[self.to], OPTIMIZERS[self.to].kind.__name__
+        settings = "".join(f", {name}={value!r}" for name, value in choice.settings.items())
+        groups = new_groups(self._checked(patient), choice)
+        if len(groups) == 1 and set(groups[0]) == {"params", "lr"}:
+            arguments = f'optimizer.param_groups[0]["params"], lr={groups[0]["lr"]!r}{settings}'
+            return f"import torch\n\noptimizer = torch.optim.{kind}({arguments})\n"
+        rest = [{name: value for name, value in group.items() if name != "params"} for group in groups]
+        lines = "".join(f"    {settings_of_group!r},\n" for settings_of_group in rest)
+        return (
+            f"import torch\n\ngroup_settings = [\n{lines}]\n"
+            f"optimizer = torch.optim.{kind}(\n"
+            '    [{"params": group["params"], **own} for group, own in zip(optimizer.param_groups, group_settings)],\n'
+            f"    lr={choice.learning_rate!r}{settings},\n)\n"
+        )
+
+
+def _become(optimizer: Optimizer, choice: OptimizerChoice, groups: list[dict[str, Any]]) -> None:
+    """Run the constructor of the new class on the old object: what it makes is what a script would have made."""
+    former, contents = type(optimizer), dict(optimizer.__dict__)
+    hooks = {name: value for name, value in contents.items() if name.endswith("_hooks")}
+    optimizer.__class__ = choice.kind
+    optimizer.__dict__.clear()
+    try:
+        choice.kind.__init__(optimizer, groups, lr=choice.learning_rate, **choice.settings)  # type: ignore[call-arg]
+    except (TypeError, ValueError, RuntimeError) as error:
+        optimizer.__class__ = former
+        optimizer.__dict__.clear()
+        optimizer.__dict__.update(contents)
+        raise CureRefusedError(f"{choice.kind.__name__} does not take these parameters: {error}") from error
+    optimizer.__dict__.update(hooks)
+
+
+def new_groups(optimizer: Optimizer, choice: OptimizerChoice) -> list[dict[str, Any]]:
+    """The parameter groups as they would be written for the new class.
+
+    Args:
+        optimizer: The old optimizer.
+        choice: The new one.
+
+    Returns:
+        Groups with their parameters, learning rate (the new default, times the group's ratio to the first group),
+        what the user added to them, and the kept settings where any group changes them from the old default of 0.
+    """
+    groups = optimizer.param_groups
+    reference = float(groups[0].get("lr", 0.0))
+    kept = [name for name in KEPT if any(group.get(name) for group in groups)]
+    found = []
+    for group in groups:
+        ratio = float(group["lr"]) / reference if reference > 0.0 else 1.0
+        own = {name: value for name, value in group.items() if name not in optimizer.defaults and name != "params"}
+        settings = {name: group[name] for name in kept if name in group}
+        found.append({"params": group["params"], "lr": choice.learning_rate * ratio, **own, **settings})
+    return found

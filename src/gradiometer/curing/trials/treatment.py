@@ -1,0 +1,307 @@
+"""What a trial does inside the script that it runs: applies a cure at its moment, keeps the data's order, notes both.
+
+The control runs under the same treatment with no cure, so that nothing but the cure differs between the two.
+"""
+
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from time import monotonic
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
+
+from gradiometer.curing.cure import Cure, Patient
+from gradiometer.curing.trials.roots import as_one, opening_of, roots_behind
+from gradiometer.errors import CureRefusedError
+from gradiometer.launching.limits import TrainingStopped
+from gradiometer.launching.streams import ModelStream, fingerprint_of
+from gradiometer.schema import Event, Finding, Run
+from gradiometer.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one part of a cure has changed; a fact of the trial's run file.
+
+    Attributes:
+        label: The part's label.
+        placement: Where its snippet belongs: `before_optimizer` or `after_optimizer`.
+        text: What changed, in words.
+        snippet: The same as code.
+        roots: Names of the roots that `model` stands for in the snippet; [""] for a single root.
+    """
+
+    label: str
+    placement: str
+    text: str
+    snippet: str
+    roots: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Regimen:
+    """What a treatment goes by.
+
+    Attributes:
+        cures: Single cures to apply, in order; none for the control.
+        findings: What was found in the diagnosed run, worst first.
+        run: That run.
+        seed: Seed of the numbers that the model itself draws.
+        started: Moment at which the trial's process began its work, as `time.monotonic` tells it.
+    """
+
+    cures: tuple[Cure, ...]
+    findings: tuple[Finding, ...]
+    run: Run | None
+    seed: int
+    started: float
+
+
+class TrialTreatment:
+    """The moments of a trial, as `gradiometer.launching.discovery.Treatment` names them.
+
+    A cure that refuses, or fails, ends the trial at once; the facts `refusal` and `cure_fault` say why.
+
+    Args:
+        session: The session that measures the trial.
+        regimen: What to apply.
+    """
+
+    def __init__(self, session: Session, regimen: Regimen) -> None:
+        self.session = session
+        self.regimen = regimen
+        self.changes: list[Change] = []
+        self.stream = ModelStream(regimen.seed)
+        self.passage = Passage()
+        self._targeted: dict[int, dict[str, nn.Module]] = {}
+        self._has_fingerprint = False
+
+    def while_constructing(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
+        """Apply what brings new parameters, before the optimizer takes its groups."""
+        tensors = list(tensors_in([group["params"] for group in groups]))
+        self._note_weights(tensors)
+        parts = self._parts("construction", "before_optimizer")
+        if self.regimen.cures:
+            self._targeted[id(optimizer)] = self._chosen(roots_behind(tensors, self.regimen.run))
+        roots = self._targeted.get(id(optimizer), {})
+        if parts and not roots:
+            return
+        patient = self._patient(roots, None, groups)
+        self._apply(parts, patient, roots)
+
+    def when_constructed(self, optimizer: Optimizer) -> None:
+        """Apply what acts on the optimizer itself, before a scheduler or scaler holds it."""
+        parts = self._parts("construction", "after_optimizer")
+        roots = self._targeted.get(id(optimizer))
+        if not parts or (roots is not None and not roots and self._is_chosen_by_name):
+            return
+        roots = roots or {}
+        patient = self._patient(roots, optimizer, optimizer.param_groups)
+        self._apply(parts, patient, roots)
+
+    def before_first_forward(self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...]) -> None:
+        """Apply what copies new values or exchanges modules, before the root is first called."""
+        self._note_weights(list(root.parameters()))
+        self.session.writer.add_facts({"startup_seconds": monotonic() - self.regimen.started})
+        parts = self._parts("first_forward")
+        roots = self._chosen({name: root})
+        if parts and roots:
+            optimizer = next((known for known in optimizers if holds_some_of(known, root)), None)
+            groups = optimizer.param_groups if optimizer is not None else []
+            patient = self._patient(roots, optimizer, groups)
+            self._apply(parts, patient, roots)
+            self.passage.guide(root, patient.forward_modes)
+
+    def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
+        """Draw from the model's own stream from here on, and note the batch."""
+        if torch.is_grad_enabled():
+            self._note_batch(args)
+        self.stream.enter()
+        self.passage.enter_first(root)
+
+    def leave_forward(self, output: Any) -> None:
+        """Go back to the script's own stream."""
+        self.passage.leave()
+        self.stream.leave()
+        self.passage.remember(output, self.session.probe.step)
+
+    def unapplied(self) -> list[str]:
+        """Labels of the parts for which no moment came, or no root that they are for."""
+        done = {change.label for change in self.changes}
+        return [cure.label for cure in self.regimen.cures if cure.label not in done]
+
+    def _parts(self, moment: str, placement: str | None = None) -> list[Cure]:
+        return [
+            cure
+            for cure in self.regimen.cures
+            if cure.moment == moment and (placement is None or cure.placement == placement)
+        ]
+
+    @property
+    def _named_layers(self) -> list[str]:
+        return [layer for finding in self.regimen.findings for layer in finding.layers]
+
+    @property
+    def _is_chosen_by_name(self) -> bool:
+        """Whether there are several roots and the findings say which of them are meant."""
+        run = self.regimen.run
+        names = [] if run is None else [str(name) for name in run.facts.get("root_names") or ()]
+        return len(names) > 1 and any(layer.startswith(f"{name}.") for layer in self._named_layers for name in names)
+
+    def _chosen(self, roots: dict[str, nn.Module]) -> dict[str, nn.Module]:
+        """Those roots that the findings are about; all where they do not say."""
+        if not self._is_chosen_by_name:
+            return roots
+        layers = self._named_layers
+        return {name: root for name, root in roots.items() if any(layer.startswith(f"{name}.") for layer in layers)}
+
+    def _patient(
+        self, roots: Mapping[str, nn.Module], optimizer: Optimizer | None, groups: list[dict[str, Any]]
+    ) -> Patient:
+        model = as_one(roots) if roots else nn.Module()
+        return Patient(
+            model=model,
+            optimizer=optimizer,
+            parameter_groups=groups,
+            findings=self.regimen.findings,
+            run=self.regimen.run,
+        )
+
+    def _apply(self, parts: list[Cure], patient: Patient, roots: Mapping[str, nn.Module]) -> None:
+        try:
+            # A stream that nobody else draws from: whatever a cure draws, the script's numbers stay the same.
+            with ModelStream(self.regimen.seed):
+                for part in parts:
+                    snippet = opening_of(roots) + part.snippet(patient)
+                    text = part.apply(patient)
+                    self.changes.append(Change(part.label, part.placement, text, snippet, list(roots)))
+                    self.session.writer.add_event(Event(self.session.probe.step, "cure", text))
+        except CureRefusedError as refusal:
+            self._end("refusal", str(refusal))
+        except Exception:  # the cure's own fault, not the script's
+            self._end("cure_fault", traceback.format_exc())
+        if parts:
+            self.session.writer.add_facts({"cure_changes": [asdict(change) for change in self.changes]})
+
+    def _end(self, fact: str, reason: str) -> None:
+        self.session.writer.add_facts({fact: reason})
+        raise TrainingStopped
+
+    def _note_weights(self, tensors: list[Tensor]) -> None:
+        """Digest the weights that training starts from, before a cure changes them."""
+        if not self._has_fingerprint:
+            self._has_fingerprint = True
+            shaped = [tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)]
+            self.session.writer.add_facts({"initial_weights_fingerprint": fingerprint_of(shaped)})
+
+    def _note_batch(self, inputs: Any) -> None:
+        probe = self.session.probe
+        batch = [tensor for tensor in tensors_in(inputs) if not self.passage.made(tensor)]
+        if batch:
+            digest = blake2b((probe.fingerprint or "").encode(), digest_size=16)
+            digest.update(fingerprint_of(batch).encode())
+            probe.fingerprint = digest.hexdigest()
+
+
+class Passage:
+    """What goes along with a root's forward: modes that a cure adds, and the memory of what the models gave.
+
+    A mode has to be entered after that of the probe, which sees calls as they are made in the end. Global hooks come
+    before those of a module, so a hook of the root's own enters the modes; it is pickled and copied as nothing.
+    """
+
+    def __init__(self) -> None:
+        self._entrances: list[Entrance] = []
+        self._entered: list[TorchFunctionMode] = []
+        self._outputs: dict[int, list[Tensor]] = {}
+
+    def guide(self, root: nn.Module, modes: list[TorchFunctionMode]) -> None:
+        """Have a root's forward run under these modes from now on."""
+        if modes:
+            entrance = Entrance(root, modes, self._enter)
+            self._entrances.append(entrance)
+            root.register_forward_pre_hook(entrance)
+
+    def enter_first(self, root: nn.Module) -> None:
+        """Enter the modes of a call that began before its root had its hook."""
+        for entrance in self._entrances:
+            if entrance.root is root and not entrance.is_installed:
+                entrance.is_installed = True
+                self._enter(entrance.modes)
+
+    def _enter(self, modes: list[TorchFunctionMode]) -> None:
+        for mode in modes:
+            mode.__enter__()  # type: ignore[no-untyped-call]
+            self._entered.append(mode)
+
+    def leave(self) -> None:
+        """Leave the modes that were entered."""
+        while self._entered:
+            self._entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def remember(self, output: Any, step: int) -> None:
+        """Keep what a model gave until the step after next, so that it is not taken for data when it comes back."""
+        self._outputs = {known: kept for known, kept in self._outputs.items() if known >= step - 1}
+        self._outputs.setdefault(step, []).extend(tensor.detach() for tensor in tensors_in(output))
+
+    def made(self, tensor: Tensor) -> bool:
+        """Whether a tensor comes out of a model rather than from the data."""
+        if tensor.requires_grad or tensor.layout != torch.strided:
+            return True
+        storage = tensor.untyped_storage().data_ptr()
+        kept = (known for outputs in self._outputs.values() for known in outputs)
+        return any(known.untyped_storage().data_ptr() == storage for known in kept if known.layout == torch.strided)
+
+
+class Entrance:
+    """A root's own forward pre-hook: enters modes, for this root only and not for copies of it."""
+
+    def __init__(
+        self, root: nn.Module, modes: list[TorchFunctionMode], enter: Callable[[list[TorchFunctionMode]], None]
+    ) -> None:
+        self.root = root
+        self.modes = modes
+        self.is_installed = False
+        self._enter = enter
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if module is self.root and self.is_installed:
+            self._enter(self.modes)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Entrance":
+        return self
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return nothing_to_enter, ()
+
+
+def nothing_to_enter() -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    """What an entrance becomes in a pickle: a hook that does nothing."""
+    return pass_by
+
+
+def pass_by(module: nn.Module, args: tuple[Any, ...]) -> None:
+    """Do nothing."""
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists and mappings, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from tensors_in(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from tensors_in(entry)
+
+
+def holds_some_of(optimizer: Optimizer, root: nn.Module) -> bool:
+    """Whether an optimizer holds a parameter of a root."""
+    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
+    return any(id(parameter) in held for parameter in root.parameters())

@@ -1,0 +1,169 @@
+"""Compares a cure with the control: the difference with its interval, and what it proves.
+
+The rule, in full. A cure is `better` when three things hold: the whole confidence interval of the difference in final
+loss (treated minus control) lies below zero; the mean improvement is at least 2 % of the control's loss, for less
+nobody changes a script; and no treated training ended without a finite loss. It is `worse` when the whole interval
+lies above zero, or when it took a finite loss away in every pair. Everything else is `not shown`.
+
+The interval is Student's, of the paired differences where every pair saw the same batches, Welch's of the two groups
+where not. Its confidence is 95 %, by Bonferroni's correction for all cures of the last sieve together. Student's
+interval holds for normal differences; with three to five pairs that can't be checked, which is why a share of the
+loss is asked for beside it.
+
+A control that ended without a finite loss has no difference to take. It counts with the loss that it started from:
+it has come to something no better than that, so whatever this proves holds all the more for the truth.
+
+Source:
+    Student, "The probable error of a mean", Biometrika 1908; Welch, "The generalization of Student's problem",
+    Biometrika 1947; Bonferroni's inequality. The 2 % are chosen by us.
+"""
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from gradiometer.schema import OutcomeVerdict
+
+CONFIDENCE = 0.95
+"""Confidence of all intervals of one comparison together."""
+
+LEAST_IMPROVEMENT = 0.02
+"""Improvement below which a difference is none, as a share of the control's final loss."""
+
+FEW_PAIRS = 3
+"""Below this the interval of Student's t is so wide that only a very even difference is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Final losses of one seed.
+
+    Attributes:
+        control: Final loss of the control; inf where it was not finite.
+        treated: Final loss under the cure; inf likewise.
+        control_start: The loss that the control started from; None where it never had a finite one.
+    """
+
+    control: float
+    treated: float
+    control_start: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a comparison gives.
+
+    Attributes:
+        verdict: `better`, `worse` or `not shown`.
+        difference: Mean of treated minus control, None where there is none.
+        interval: Its confidence interval, None likewise.
+        confidence: Confidence of this interval.
+        detail: The reason, in words.
+    """
+
+    verdict: OutcomeVerdict
+    difference: float | None
+    interval: tuple[float, float] | None
+    confidence: float
+    detail: str
+
+
+def compare(
+    pairs: Sequence[Pair],
+    *,
+    is_paired: bool = True,
+    comparison_count: int = 1,
+    confidence: float = CONFIDENCE,
+    least_improvement: float = LEAST_IMPROVEMENT,
+) -> Comparison:
+    """Compare treated with control.
+
+    Args:
+        pairs: One per seed.
+        is_paired: Both of every pair saw the same batches.
+        comparison_count: Cures that are compared with this control.
+        confidence: Confidence of all their intervals together.
+        least_improvement: Least improvement that counts, as a share of the control's loss.
+
+    Returns:
+        The comparison; `not shown` without an interval for fewer than two pairs.
+    """
+    single = 1.0 - (1.0 - confidence) / max(comparison_count, 1)
+    lost = [pair for pair in pairs if not math.isfinite(pair.treated)]
+    if lost:
+        is_worse = len(lost) == len(pairs) and all(math.isfinite(pair.control) for pair in pairs)
+        text = f"the loss was not finite in {len(lost)} of {len(pairs)} treated trainings"
+        return Comparison("worse" if is_worse else "not shown", None, None, single, text)
+    control = np.array([counted(pair) for pair in pairs])
+    treated = np.array([pair.treated for pair in pairs])
+    if len(pairs) < 2:
+        difference = float((treated - control).mean()) if len(pairs) else None
+        return Comparison("not shown", difference, None, single, "one pair can't tell a cure from chance: --seeds 3")
+    differences = treated - control
+    interval = paired_interval(differences, single) if is_paired else welch_interval(treated, control, single)
+    mean = float(differences.mean())
+    verdict = judge(mean, interval, float(np.abs(control).mean()), least_improvement)
+    return Comparison(verdict, mean, interval, single, reason(pairs, verdict, mean, interval, is_paired=is_paired))
+
+
+def counted(pair: Pair) -> float:
+    """The control's loss as it enters the difference."""
+    if math.isfinite(pair.control):
+        return pair.control
+    return pair.treated if pair.control_start is None else pair.control_start
+
+
+def judge(difference: float, interval: tuple[float, float], control_loss: float, least: float) -> OutcomeVerdict:
+    """Apply the rule to an interval."""
+    if interval[0] > 0.0:
+        return "worse"
+    if interval[1] < 0.0 and -difference >= least * control_loss:
+        return "better"
+    return "not shown"
+
+
+def paired_interval(differences: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Student's interval of a mean; a point where all differences are equal."""
+    mean, error = float(differences.mean()), float(stats.sem(differences))
+    if error == 0.0:
+        return mean, mean
+    low, high = stats.t.interval(confidence, len(differences) - 1, loc=mean, scale=error)
+    return float(low), float(high)
+
+
+def welch_interval(treated: np.ndarray, control: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Welch's interval of the difference of two means; a point where neither group varies."""
+    difference = float(treated.mean() - control.mean())
+    if treated.std() == 0.0 and control.std() == 0.0:
+        return difference, difference
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # scipy warns where one group does not vary
+        found = stats.ttest_ind(treated, control, equal_var=False).confidence_interval(confidence)
+    return float(found.low), float(found.high)
+
+
+def reason(
+    pairs: Sequence[Pair],
+    verdict: OutcomeVerdict,
+    difference: float,
+    interval: tuple[float, float],
+    *,
+    is_paired: bool,
+) -> str:
+    """The verdict's reason in words."""
+    parts = []
+    lost = sum(not math.isfinite(pair.control) for pair in pairs)
+    if lost:
+        parts.append(f"the control ended without a finite loss in {lost} of {len(pairs)} trainings")
+    if not is_paired:
+        parts.append("batches differ, so the trainings are compared unpaired")
+    if verdict == "not shown":
+        is_clear = interval[1] < 0.0
+        parts.append("the improvement is too small to matter" if is_clear else "the interval of the difference holds 0")
+    if len(pairs) < FEW_PAIRS:
+        parts.append(f"{len(pairs)} pairs are few")
+    return "; ".join(parts)

@@ -1,0 +1,92 @@
+"""Which loss is at hand, to judge by its gradient at the network's output, and what a constant guess would give.
+
+The norm of a mean loss' gradient at the output, times the root of the batch size, is a number of its own for every
+kind of loss: for a cross-entropy over C classes at equal probabilities it is the root of 1 - 1/C on logits, 1 on
+log-probabilities, C on probabilities; for a binary one 1/2 on logits and 2 on probabilities; for a mean squared error
+over B·d numbers the squared norm is 4·loss / (B·d), always.
+"""
+
+import math
+
+import numpy as np
+
+from gradiometer.schema import Layer, Run
+
+
+def output_layer(run: Run) -> Layer | None:
+    """The network's output: the first layer of the first trunk that was measured; None where nothing was."""
+    for index in range(run.snapshot_count):
+        trunk = run.trunk(index)
+        if trunk:
+            return run.layers[trunk[0]]
+    return run.layers[-1] if run.layers else None
+
+
+def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15) -> float | None:
+    """What a constant guess over equally frequent classes gives, where the loss is a cross-entropy.
+
+    Args:
+        run: The run.
+        margin: How near to ln C, as a share, a measured loss has to come for its gradient to be compared.
+        gradient_margin: How near, as a share, that gradient has to come to a cross-entropy's; batches whose classes
+            are not equally frequent move it by a few percent.
+
+    Returns:
+        ln C, for a binary loss ln 2; None where the loss is another one, its output is unknown, or it never came near
+        such a value, so that its kind can't be told.
+    """
+    layer = output_layer(run)
+    batch_size = run.facts.get("batch_size")
+    if layer is None or not layer.unit_count or not batch_size or "loss" not in run.snapshot_columns:
+        return None
+    losses = run.snapshot_columns["loss"]
+    gradients = run.snapshot_columns["output_gradient_norm"] * math.sqrt(float(batch_size))
+    for chance, expected in gradients_at_chance(layer.unit_count):
+        is_near = np.abs(losses - chance) <= margin * chance
+        if np.any(is_near & (np.abs(gradients - expected) <= gradient_margin * expected)):
+            return chance
+    return None
+
+
+def gradients_at_chance(unit_count: int) -> list[tuple[float, float]]:
+    """Cross-entropies over that many outputs: loss of a constant guess, gradient norm times root of batch size."""
+    binary = (math.log(2.0), 1.0 / math.sqrt(unit_count))
+    found = [(binary[0], 0.5 * binary[1]), (binary[0], 2.0 * binary[1])]
+    if unit_count > 1:
+        classes = math.log(unit_count)
+        found += [(classes, math.sqrt(1.0 - 1.0 / unit_count)), (classes, 1.0), (classes, float(unit_count))]
+    return found
+
+
+def is_far_below_chance(run: Run, loss: float, *, share: float = 0.7) -> bool:
+    """Whether a loss is so low that, were it a cross-entropy, the network would have learned.
+
+    Args:
+        run: The run.
+        loss: Where its loss ends.
+        share: Greatest part of ln C that counts as learned, and greatest part of the gradient at chance.
+
+    Returns:
+        False for a mean squared error, whose size says nothing, and where the output is unknown.
+    """
+    layer = output_layer(run)
+    batch_size = run.facts.get("batch_size")
+    if layer is None or not layer.unit_count or not batch_size or not run.snapshot_count:
+        return False
+    if "loss" not in run.snapshot_columns or is_squared_error(run):
+        return False
+    chance, gradient = gradients_at_chance(layer.unit_count)[-3 if layer.unit_count > 1 else 0]
+    measured = run.snapshot_columns["output_gradient_norm"][-1] * math.sqrt(float(batch_size))
+    return bool(0.0 <= loss < share * chance and measured < share * gradient)
+
+
+def is_squared_error(run: Run, *, margin: float = 0.01) -> bool:
+    """Whether the loss is a mean squared error of the output: ‖gradient‖² is 4·loss / (batch size · outputs)."""
+    layer = output_layer(run)
+    batch_size = run.facts.get("batch_size")
+    if layer is None or not layer.unit_count or not batch_size or "loss" not in run.snapshot_columns:
+        return False
+    with np.errstate(divide="ignore", invalid="ignore"):
+        squares = run.snapshot_columns["output_gradient_norm"] ** 2
+        ratios = squares * float(batch_size) * layer.unit_count / (4.0 * run.snapshot_columns["loss"])
+    return bool(np.nanmedian(np.abs(ratios - 1.0)) <= margin) if np.isfinite(ratios).any() else False

@@ -1,0 +1,1 @@
+"""An unchanged script is run and found out about."""

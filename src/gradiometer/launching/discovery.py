@@ -1,0 +1,289 @@
+"""Finds out about an unchanged script: its optimizers as they are made, its roots as they are called.
+
+Torch has a global hook for every call of a module and none for the making of an optimizer; so `Optimizer.__init__` is
+wrapped while a script runs. The global hooks on modules are taken away again when the roots own all that the
+optimizers hold, so that they cost nothing later; a trial keeps them, for it follows every forward of a root.
+"""
+
+import functools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
+
+from gradiometer.measuring.backward import start_listening, stop_listening
+from gradiometer.measuring.guarding import call_site, user_frame
+from gradiometer.measuring.parameters import members
+from gradiometer.session import Session
+
+SETTLING_STEPS = 50
+"""Steps after which the search for roots ends although the optimizers hold more than the roots own."""
+
+
+class Treatment(Protocol):
+    """What a cure does at the moments that a script offers it; all in place."""
+
+    def while_constructing(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
+        """The optimizer is about to take these groups; modules may get new parameters, groups may take them in."""
+
+    def when_constructed(self, optimizer: Optimizer) -> None:
+        """The optimizer is complete; nothing else holds it yet."""
+
+    def before_first_forward(self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...]) -> None:
+        """A root's first forward in training is about to begin; its layers' names get this prefix."""
+
+    def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
+        """A root's forward begins."""
+
+    def leave_forward(self, output: Any) -> None:
+        """It has ended with this output, None where it failed."""
+
+
+class Discovery:
+    """Watches a script for its optimizers and roots and hands them to the session's probe.
+
+    Args:
+        session: Where they are measured.
+        treatment: What a trial does to them, None where nothing.
+    """
+
+    def __init__(self, session: Session, treatment: Treatment | None = None) -> None:
+        self.session = session
+        self.probe = session.probe
+        self.treatment = treatment
+        self.forward_count = 0
+        self._outermost: nn.Module | None = None
+        self._is_settled = False
+        self._has_late_pass = False
+        self._is_treating = False
+        self._is_inside = False
+        self._constructing = 0
+        self._handles: list[RemovableHandle] = []
+        self._entry: RemovableHandle | None = None
+        self._originals: dict[type, Any] = {}
+
+    def start(self) -> None:
+        """Wrap the making of optimizers and hook the calls of modules."""
+        kinds: list[type[Optimizer]] = [Optimizer, *subclasses_of(Optimizer)]
+        for kind in kinds:
+            if "__init__" in vars(kind):
+                self._wrap(kind)
+        self._hook()
+        if self.treatment is not None:
+            self._move_behind()
+            self.probe.when_hooked = self._move_behind
+        start_listening(self)
+
+    def stop(self) -> None:
+        """Take all of it away."""
+        stop_listening(self)
+        for kind, original in self._originals.items():
+            type.__setattr__(kind, "__init__", original)
+        self._originals = {}
+        self._unhook()
+        if self._entry is not None:
+            self._entry.remove()
+
+    def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
+        """Attach the probe at the latest when a gradient is asked for: an optimizer may hold bare tensors only."""
+        if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
+            self.probe.attach()
+            self.session.describe()
+            self.probe.before_backward(tensors)
+            self._has_late_pass = True
+        elif not self._has_late_pass:
+            stop_listening(self)
+
+    def after_backward(self) -> None:
+        """Tell the probe of the pass amid which it was attached."""
+        if self._has_late_pass:
+            self._has_late_pass = False
+            self.probe.after_backward()
+            stop_listening(self)
+
+    def _hook(self) -> None:
+        if not self._handles:
+            self._handles = [
+                register_module_forward_pre_hook(self._before_module),
+                register_module_forward_hook(self._after_module, always_call=True),
+            ]
+
+    def _unhook(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _wrap(self, kind: type[Optimizer]) -> None:
+        original = self._originals[kind] = kind.__init__
+        discovery = self
+
+        @functools.wraps(original)
+        def construct(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
+            if discovery._is_treating:  # a cure that exchanges the optimizer makes the new one in its place
+                original(optimizer, *args, **kwargs)
+                return
+            discovery._constructing += 1
+            try:
+                if kind is Optimizer and discovery.treatment is not None:
+                    args, kwargs = discovery._prepare(optimizer, args, kwargs)
+                original(optimizer, *args, **kwargs)
+            finally:
+                discovery._constructing -= 1
+            if discovery._constructing == 0:
+                discovery._constructed(optimizer)
+
+        type.__setattr__(kind, "__init__", construct)
+
+    def _prepare(
+        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Let the treatment see and change the groups that an optimizer is about to take."""
+        given = list(args[0] if args else kwargs["params"])
+        names_given = bool(given) and isinstance(given[0], tuple)
+        if names_given or self.treatment is None:
+            rest = (given, *args[1:]) if args else args
+            return rest, kwargs if args else {**kwargs, "params": given}
+        is_grouped = bool(given) and isinstance(given[0], dict)
+        groups = (
+            [dict(group, params=as_list(group["params"])) for group in given] if is_grouped else [{"params": given}]
+        )
+        with self._treating():
+            self.treatment.while_constructing(optimizer, groups)
+        params = groups if is_grouped or len(groups) > 1 else groups[0]["params"]
+        return ((params, *args[1:]), kwargs) if args else (args, {**kwargs, "params": params})
+
+    def _constructed(self, optimizer: Optimizer) -> None:
+        if self.treatment is not None:
+            with self._treating():
+                self.treatment.when_constructed(optimizer)
+        is_first = not self.probe.optimizers
+        self.probe.watch_optimizer(optimizer)
+        if is_first:
+            self.session.writer.add_facts({"optimizer_site": call_site(3)})
+        self._is_settled = False
+        self._hook()
+
+    @contextmanager
+    def _treating(self) -> Iterator[None]:
+        """While a cure is at work, what it constructs is its own business."""
+        self._is_treating = True
+        try:
+            yield
+        finally:
+            self._is_treating = False
+
+    def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+        if self._outermost is not None:
+            return None
+        is_known = id(module) in self.probe.memory.root_ids
+        if is_known and self.treatment is not None:
+            self._outermost = module
+            return None
+        self.forward_count += 1
+        if self._is_settled or not torch.is_grad_enabled() or not self._may_be_root(module):
+            return None
+        self._outermost = module
+        return None if is_known else self._adopt(module, args)
+
+    def _adopt(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+        probe = self.probe
+        probe.watch_root(module, self._name_of(module))
+        if self.treatment is not None:
+            with self._treating():
+                self.treatment.before_first_forward(module, self._known_name(module), tuple(probe.optimizers))
+            probe.watch_root(module, self._known_name(module))
+        if probe.is_attached or probe.guard.is_broken:
+            return None
+        probe.attach()
+        self.session.describe()
+        # The probe's own hook was set amid this call, too late to be told of it.
+        return probe.before_module(module, args)
+
+    def _known_name(self, module: nn.Module) -> str:
+        return next(name for name, root in self.probe.roots.items() if root is module)
+
+    def _enter_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Global pre-hook of a treatment; kept behind the probe's, so that measuring sees what the cure has made."""
+        if module is self._outermost and not self._is_inside and self.treatment is not None:
+            self._is_inside = True
+            self.treatment.enter_forward(module, args)
+
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if module is not self._outermost:
+            return
+        self._outermost = None
+        if self._is_inside and self.treatment is not None:
+            self._is_inside = False
+            self.treatment.leave_forward(output)
+        if self.probe.step > 0 and not self._is_settled:
+            self._settle()
+
+    def _move_behind(self) -> None:
+        """Set the treatment's pre-hook anew, behind those that the probe has just set."""
+        if self._entry is not None:
+            self._entry.remove()
+        self._entry = register_module_forward_pre_hook(self._enter_forward)
+
+    def _settle(self) -> None:
+        """End the search when the roots own all that the optimizers hold, or nothing more is to be expected."""
+        owned = {id(parameter) for root in self.probe.roots.values() for parameter in root.parameters()}
+        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        missing = held - owned
+        if missing and self.probe.step < SETTLING_STEPS:
+            return
+        self._is_settled = True
+        self.session.describe()
+        if missing:
+            self.probe.notes.append(f"{len(missing)} optimized tensors belong to no module that was called")
+        if self.treatment is None:
+            self._unhook()
+
+    def _may_be_root(self, module: nn.Module) -> bool:
+        """Whether a module that nobody's forward called owns something that is trained."""
+        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        if held:
+            return any(id(parameter) in held for parameter in module.parameters())
+        return any(parameter.requires_grad for parameter in module.parameters())
+
+    def _name_of(self, module: nn.Module) -> str:
+        """Prefix of a root's layer names: none where it owns all that is trained, else the script's name for it."""
+        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        owned = {id(parameter) for parameter in module.parameters()}
+        if held <= owned and not self.probe.roots:
+            return ""
+        name = variable_name(module) or type(module).__name__.lower()
+        taken = self.probe.roots.keys()
+        return name if name not in taken else next(f"{name}{k}" for k in range(2, 10**6) if f"{name}{k}" not in taken)
+
+
+def subclasses_of(kind: type) -> Iterator[type[Any]]:
+    """All classes derived from a class, however far."""
+    children: list[type[Any]] = kind.__subclasses__()
+    for child in children:
+        yield child
+        yield from subclasses_of(child)
+
+
+def as_list(params: Any) -> list[Any]:
+    """A group's parameters as a list; a single tensor counts as one."""
+    return [params] if isinstance(params, torch.Tensor) else list(params)
+
+
+def variable_name(module: nn.Module) -> str | None:
+    """The name under which the script's code at hand, or its main module, knows a module."""
+    frame = user_frame(2)
+    spaces: list[dict[str, Any]] = [frame.f_locals, frame.f_globals] if frame is not None else []
+    spaces.append(vars(sys.modules["__main__"]))
+    for space in spaces:
+        for name, value in list(space.items()):
+            if value is module and not name.startswith("_") and name != "self":
+                return name
+            if name == "self" and isinstance(value, nn.Module):
+                continue
+    return None

@@ -1,0 +1,189 @@
+"""One watched run of a script, from the command line's options to a closed run file."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from gradiometer.launching.ending import INTERRUPTED, Ending
+from gradiometer.launching.limits import TrainingStopped, seed_everything
+from gradiometer.launching.script import Target, run_target
+from gradiometer.recording.provenance import gather_provenance
+
+if TYPE_CHECKING:
+    from gradiometer.launching.discovery import Discovery, Treatment
+    from gradiometer.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What to run, and how to watch it.
+
+    Attributes:
+        target: The script or module with its arguments.
+        file: Path of the run file.
+        step_limit: Steps after which the training is stopped; None lets it end by itself.
+        seconds_limit: Seconds of training after which it is stopped.
+        seed: Seed set before the script starts; None leaves the random state alone.
+        overhead: Greatest share of the training time that measuring may take.
+        watches_every_step: Record the loss of every step; trials need it.
+        treatment: Makes a trial's treatment when torch is there; None changes nothing.
+        when_watching: Called once with the session when torch is there.
+        when_ending: Called once when the script has ended, before the run file is closed.
+        max_bytes: Bound of the run file's size.
+        is_stop_asked: Asked after every step; True stops the training.
+        facts: Further facts for the run file.
+    """
+
+    target: Target
+    file: Path | None
+    step_limit: int | None = None
+    seconds_limit: float | None = None
+    seed: int | None = None
+    overhead: float = 0.01
+    watches_every_step: bool = False
+    treatment: "Callable[[Session], Treatment] | None" = None
+    when_watching: "Callable[[Session], None] | None" = None
+    when_ending: Callable[[], None] | None = None
+    max_bytes: int = 256 * 2**20
+    is_stop_asked: Callable[[], bool] | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Watching:
+    """A launch under way: what appears when the script imports torch.
+
+    Attributes:
+        launch: What was asked for.
+        session: The session, None until torch is imported.
+        discovery: The search for roots and optimizers, likewise.
+        fault: Why watching could not start.
+    """
+
+    launch: Launch
+    session: "Session | None" = None
+    discovery: "Discovery | None" = None
+    fault: Exception | None = None
+    started: float | None = None
+
+    def begin(self) -> None:
+        """Start watching; called when the script has imported torch. What fails is kept for the caller."""
+        try:
+            self._begin()
+        except Exception as error:  # the script goes on unwatched; the caller tells
+            self.fault = error
+
+    def _begin(self) -> None:
+        from gradiometer.launching.discovery import Discovery
+        from gradiometer.session import Session
+
+        launch = self.launch
+        if launch.seed is not None:
+            seed_everything(launch.seed)
+        self.session = Session(
+            launch.file,
+            launch.overhead,
+            watches_every_step=launch.watches_every_step,
+            after_step=self.after_step,
+            max_bytes=launch.max_bytes,
+        )
+        target = launch.target
+        provenance = gather_provenance(target.script or f"-m {target.module}", target.arguments)
+        self.session.writer.add_facts({**provenance, "seed": launch.seed, **launch.facts})
+        treatment = launch.treatment(self.session) if launch.treatment else None
+        self.discovery = Discovery(self.session, treatment)
+        self.discovery.start()
+        if launch.when_watching is not None:
+            launch.when_watching(self.session)
+
+    def after_step(self, step: int) -> None:
+        """Stop the training where a limit is reached.
+
+        Raises:
+            TrainingStopped: It is.
+        """
+        launch = self.launch
+        now = monotonic()
+        if self.started is None:
+            self.started = now
+        is_late = launch.seconds_limit is not None and now - self.started >= launch.seconds_limit
+        is_enough = launch.step_limit is not None and step + 1 >= launch.step_limit
+        if is_late or is_enough or (launch.is_stop_asked is not None and launch.is_stop_asked()):
+            raise TrainingStopped
+
+    def end(self, ending: Ending | None) -> None:
+        """Take the hooks away and close the run file."""
+        if self.launch.when_ending is not None and self.session is not None:
+            self.launch.when_ending()
+        if self.discovery is not None:
+            self.discovery.stop()
+        if self.session is not None:
+            facts = {} if ending is None else {"exit_code": ending.exit_code, "traceback": ending.traceback_text}
+            self.session.stop(status_of(ending), **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchResult:
+    """How a watched run ended.
+
+    Attributes:
+        ending: How the script ended.
+        file: The run file, None where the script never imported torch.
+        step_count: Steps seen.
+        forward_count: Forward calls of modules seen while roots were looked for.
+        optimizer_count: Optimizers seen.
+        saw_torch: The script imported torch.
+        fault: Why watching could not start, None where it did.
+    """
+
+    ending: Ending
+    file: Path | None
+    step_count: int
+    forward_count: int
+    optimizer_count: int
+    saw_torch: bool
+    fault: Exception | None
+
+
+def launch_script(launch: Launch) -> LaunchResult:
+    """Run a script watched; its output, arguments and exit code are its own.
+
+    Args:
+        launch: What to run and how.
+
+    Returns:
+        How it ended; the run file is closed.
+
+    Raises:
+        ScriptError: The script can't be started.
+    """
+    watching = Watching(launch)
+    ending: Ending | None = None
+    try:
+        ending = run_target(launch.target, when_torch_is_imported=watching.begin)
+    finally:
+        watching.end(ending)
+    session, discovery = watching.session, watching.discovery
+    return LaunchResult(
+        ending=ending,
+        file=launch.file if session is not None else None,
+        step_count=session.probe.step if session else 0,
+        forward_count=discovery.forward_count if discovery else 0,
+        optimizer_count=len(session.probe.optimizers) if session else 0,
+        saw_torch="torch" in sys.modules,
+        fault=watching.fault,
+    )
+
+
+def status_of(ending: Ending | None) -> str:
+    """A run's status, from how its script ended; a script that could not be ended properly has failed."""
+    if ending is None:
+        return "failed"
+    if ending.was_stopped:
+        return "stopped"
+    if ending.exit_code == INTERRUPTED:
+        return "interrupted"
+    return "finished" if ending.exit_code == 0 else "failed"

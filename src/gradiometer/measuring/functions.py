@@ -1,0 +1,93 @@
+"""Functional calls (`torch.relu(x)`, `F.conv2d(...)`, `x.sigmoid()`), seen through a torch function mode."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from gradiometer.activations import FUNCTION_ACTIVATIONS
+
+OTHER_FUNCTIONS = (
+    "linear",
+    "bilinear",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "embedding",
+    "batch_norm",
+    "layer_norm",
+    "group_norm",
+    "instance_norm",
+    "rms_norm",
+    "normalize",
+    "dropout",
+    "alpha_dropout",
+    "dropout2d",
+    "max_pool1d",
+    "max_pool2d",
+    "max_pool3d",
+    "avg_pool1d",
+    "avg_pool2d",
+    "avg_pool3d",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_avg_pool3d",
+    "adaptive_max_pool2d",
+    "interpolate",
+    "softmax",
+    "log_softmax",
+    "scaled_dot_product_attention",
+)
+"""Functions measured as layers beside activations, by name in torch.nn.functional."""
+
+
+def list_functions() -> dict[Any, str]:
+    """Map every function object through which a measured function can be reached to its name.
+
+    Returns:
+        For torch.relu, F.relu, Tensor.relu and their in-place twins `relu`, and so on.
+    """
+    found: dict[Any, str] = {}
+    for home in (torch, F, Tensor):
+        for name in (*FUNCTION_ACTIVATIONS, *OTHER_FUNCTIONS):
+            for spelling in (name, f"{name}_"):
+                function = getattr(home, spelling, None)
+                if callable(function) and not isinstance(function, type):
+                    found[function] = name
+    return found
+
+
+FUNCTIONS: dict[Any, str] = list_functions()
+
+
+def is_in_place(function: Any, kwargs: dict[str, Any]) -> bool:
+    """Whether a functional call writes its result over its input."""
+    return bool(kwargs.get("inplace")) or getattr(function, "__name__", "").endswith("_")
+
+
+class FunctionWatch(TorchFunctionMode):
+    """Hands every measured functional call to an observer; leaves all others alone.
+
+    Args:
+        observe: Called with the name, the function, its arguments and keyword arguments; makes the call and returns
+            its result.
+    """
+
+    def __init__(self, observe: Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any]) -> None:
+        super().__init__()
+        self.observe = observe
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Make one call, observed where it is one of `FUNCTIONS`."""
+        name = FUNCTIONS.get(func)
+        if name is None:
+            return func(*args, **(kwargs or {}))
+        return self.observe(name, func, args, kwargs or {})

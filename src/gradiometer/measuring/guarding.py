@@ -1,0 +1,90 @@
+"""Times what gradiometer does inside a training, and keeps its faults out of it."""
+
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter
+from types import FrameType, TracebackType
+
+import torch
+
+PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent)
+TORCH_FOLDER = str(Path(torch.__file__).resolve().parent)
+
+
+class Guard:
+    """Wraps every piece of measuring that runs inside somebody's training.
+
+    Used as a context manager around such a piece: its time is added to `spent_seconds`; an exception in it goes to
+    `on_fault`, once, and from then on `is_broken` says that no more is to be measured. Exceptions that are not
+    errors (`KeyboardInterrupt`, a stop asked for by a hook) pass through.
+
+    Args:
+        on_fault: Called with the text of the first fault.
+    """
+
+    def __init__(self, on_fault: Callable[[str], None]) -> None:
+        self.on_fault = on_fault
+        self.is_broken = False
+        self.spent_seconds = 0.0
+        self._starts: list[float] = []
+
+    def __enter__(self) -> None:
+        """Start the clock."""
+        self._starts.append(perf_counter())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Stop the clock; keep an error of ours to ourselves."""
+        elapsed_seconds = perf_counter() - self._starts.pop()
+        if not self._starts:
+            self.spent_seconds += elapsed_seconds
+        if error is None or not isinstance(error, Exception):
+            return False
+        if not self.is_broken:
+            self.is_broken = True
+            self.on_fault("".join(traceback.format_exception(error)))
+        return True
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame that is neither gradiometer's nor torch's.
+
+    Args:
+        depth: Frames to skip, the caller's own being 1.
+
+    Returns:
+        The frame, None where there is none.
+    """
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if not path.startswith((PACKAGE_FOLDER, TORCH_FOLDER, "<frozen")):
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def call_site(depth: int = 2) -> str | None:
+    """`file:line` of the user's code that is being executed, None where there is none.
+
+    The file is given relative to the working directory where it lies below it, else by its name.
+    """
+    frame = user_frame(depth)
+    return None if frame is None else f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+def short_path(path: str) -> str:
+    """A path as people write it: relative to the working directory where it lies below it.
+
+    Example:
+        >>> short_path("/nowhere/else/train.py")
+        'train.py'
+    """
+    file = Path(path)
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return file.name

@@ -1,0 +1,163 @@
+"""Which modules are layers, what is known of each, and how they are called."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from gradiometer.activations import MODULE_ACTIVATIONS, activation_of
+from gradiometer.schema import Layer
+
+# Modules that take part in the graph as one operation although they have children, which are not called.
+OPAQUE_CONTAINERS = (nn.MultiheadAttention,)
+
+# They hand on their input itself (or a view): an alias in its place could be written to in place later.
+PASS_THROUGH = (nn.Identity, nn.Flatten, nn.Unflatten)
+
+SLOPE_PARAMETERS = {
+    "leaky_relu": ("negative_slope",),
+    "prelu": ("weight",),
+    "elu": ("alpha",),
+    "celu": ("alpha",),
+    "softplus": ("beta",),
+    "hardtanh": ("min_val", "max_val"),
+    "threshold": ("threshold", "value"),
+    "softshrink": ("lambd",),
+    "hardshrink": ("lambd",),
+}
+"""Attributes of a module that shape its activation, by name of the activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleRecord:
+    """A module of a root.
+
+    Attributes:
+        name: Path in the model; for a root without a prefix its class.
+        path: The same, empty for such a root: what the names of its parameters begin with.
+        module: The module.
+        is_leaf: It is measured as one operation.
+        is_opaque: Functional calls inside it are its own business.
+        activation: Name of its activation, where it is one.
+    """
+
+    name: str
+    path: str
+    module: nn.Module
+    is_leaf: bool
+    is_opaque: bool
+    activation: str | None
+
+
+def is_torch_module(module: nn.Module) -> bool:
+    """Whether torch itself defines the module's class."""
+    return type(module).__module__.startswith("torch.nn.")
+
+
+def records_of(root: nn.Module, prefix: str) -> Iterator[ModuleRecord]:
+    """List the modules of a root, each once, parents before children.
+
+    Args:
+        root: The root.
+        prefix: Put before every path; empty where the run has one root.
+
+    Yields:
+        One record for each module. A shared module has the name of its first place.
+    """
+    inside_opaque: set[int] = set()
+    for path, module in root.named_modules():
+        if id(module) in inside_opaque:
+            continue
+        full_path = ".".join(part for part in (prefix, path) if part)
+        has_children = next(module.children(), None) is not None
+        is_opaque_container = isinstance(module, OPAQUE_CONTAINERS)
+        if is_opaque_container:
+            inside_opaque.update(id(child) for child in module.modules() if child is not module)
+        is_leaf = not has_children or is_opaque_container
+        yield ModuleRecord(
+            name=full_path or type(root).__name__,
+            path=full_path,
+            module=module,
+            is_leaf=is_leaf,
+            is_opaque=is_leaf and is_torch_module(module),
+            activation=activation_name(module) if is_leaf else None,
+        )
+
+
+def activation_name(module: nn.Module) -> str | None:
+    """Name of the activation that a module computes, None where it is none that is known."""
+    for kind in type(module).__mro__:
+        if kind is nn.Module:
+            return None
+        if kind.__module__.startswith("torch.nn.") and kind.__name__ in MODULE_ACTIVATIONS:
+            return MODULE_ACTIVATIONS[kind.__name__]
+    return None
+
+
+def slope_parameters(module: nn.Module, activation: str) -> dict[str, float]:
+    """The parameters that shape this module's activation, for `activation_of`."""
+    found: dict[str, float] = {}
+    for name in SLOPE_PARAMETERS.get(activation, ()):
+        value = getattr(module, name, None)
+        if isinstance(value, Tensor):
+            found["negative_slope"] = float(value.detach().abs().max())
+        elif value is not None:
+            found[name] = float(value)
+    return found
+
+
+def fans_of(module: nn.Module) -> tuple[int | None, int | None]:
+    """Inputs that one unit of a module sums over, and outputs that one of its inputs reaches.
+
+    Returns:
+        (fan_in, fan_out); (None, None) for a module without a weight of two or more dimensions.
+    """
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding):
+        return None, None
+    positions = weight[0, 0].numel()
+    fan_in, fan_out = weight.shape[1] * positions, weight.shape[0] * positions
+    return (fan_out, fan_in) if getattr(module, "transposed", False) else (fan_in, fan_out)
+
+
+def describe_module(record: ModuleRecord, position: int, call_site: str | None, unit_count: int | None) -> Layer:
+    """What is known of a module, as a `Layer`."""
+    fan_in, fan_out = fans_of(record.module) if record.is_leaf else (None, None)
+    greatest_slope = None
+    if record.activation is not None:
+        parameters = slope_parameters(record.module, record.activation)
+        greatest_slope = activation_of(record.activation, **parameters).greatest_slope
+    return Layer(
+        name=record.name,
+        kind=type(record.module).__name__,
+        role="leaf" if record.is_leaf else "block",
+        position=position,
+        call_site=call_site,
+        activation=record.activation,
+        greatest_slope=greatest_slope,
+        unit_count=unit_count,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        parameters=parameter_names(record),
+    )
+
+
+def parameter_names(record: ModuleRecord) -> tuple[str, ...]:
+    """Names of the parameters that a module itself holds; those of its children for a leaf that hides them."""
+    names = (name for name, _ in record.module.named_parameters(recurse=record.is_leaf))
+    return tuple(f"{record.path}.{name}" if record.path else name for name in names)
+
+
+def unit_axis(tensor: Tensor, producer: str) -> int:
+    """Axis of units of a layer's output: channels of a convolution, else the last.
+
+    Args:
+        tensor: The output, batch first.
+        producer: Kind of the layer that made the units (`Conv1d` for an activation behind a convolution).
+
+    Returns:
+        The axis, non-negative.
+    """
+    if tensor.dim() >= 4 or (tensor.dim() == 3 and producer in {"Conv1d", "BatchNorm1d", "ConvTranspose1d"}):
+        return 1
+    return max(tensor.dim() - 1, 0)

@@ -1,0 +1,327 @@
+"""What hooks tell of one full step while it runs: calls of layers, inputs, outputs, gradients."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gradiometer.activations import FUNCTION_ACTIVATIONS, Activation, activation_of
+from gradiometer.measuring.calls import (
+    MOST_CALLS,
+    Call,
+    GradientWatch,
+    first_tensor,
+    may_alias,
+    node_of,
+)
+from gradiometer.measuring.functions import FunctionWatch, is_in_place
+from gradiometer.measuring.guarding import Guard, call_site
+from gradiometer.measuring.layers import ModuleRecord, describe_module, fans_of, slope_parameters, unit_axis
+from gradiometer.measuring.statistics import measure_norm, split_norm
+from gradiometer.measuring.trunk import TrunkEntry
+from gradiometer.measuring.unit_windows import UnitWindow
+from gradiometer.schema import Layer
+
+SHAPING_ARGUMENTS = frozenset({"negative_slope", "alpha", "beta", "min_val", "max_val", "threshold", "value", "lambd"})
+"""Keyword arguments that shape a functional activation."""
+
+
+@dataclass(frozen=True, slots=True)
+class InputStats:
+    """A root's first floating-point input.
+
+    Attributes:
+        mean: Its mean.
+        rms: Its root mean square.
+        greatest: Its greatest absolute value.
+        batch_size: Length of its first axis.
+    """
+
+    mean: Tensor
+    rms: Tensor
+    greatest: Tensor
+    batch_size: int
+
+
+@dataclass(slots=True)
+class Memory:
+    """What outlives a step.
+
+    Attributes:
+        modules: Every module of the roots, by id.
+        root_ids: Ids of the roots.
+        layers: Every layer met so far, by name, in order of first execution.
+        windows: Unit windows by layer.
+        functions: Functional activations that were met, by layer.
+    """
+
+    modules: dict[int, ModuleRecord]
+    root_ids: set[int]
+    layers: dict[str, Layer]
+    windows: dict[str, UnitWindow]
+    functions: dict[str, Activation]
+
+
+class StepObserver:
+    """Records one full step; its methods are called by the probe's hooks.
+
+    Args:
+        memory: What is known of the network, added to here.
+        guard: Times this code and keeps its faults out of the training.
+        current_pass: Number of the backward pass under way, None outside of one.
+    """
+
+    def __init__(self, memory: Memory, guard: Guard, current_pass: Callable[[], int | None]) -> None:
+        self.memory = memory
+        self.guard = guard
+        self.calls: list[Call] = []
+        self.stack: list[tuple[nn.Module, Call]] = []
+        self.root_calls = 0
+        self.input_stats: InputStats | None = None
+        self._counts: dict[str, int] = {}
+        self._producer = ""
+        self._function_watch: FunctionWatch | None = None
+        self._gradients = GradientWatch(self._guarded, current_pass)
+
+    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+        def run(*args: Any) -> None:
+            if not self.guard.is_broken:
+                with self.guard, torch.no_grad(), torch._C.DisableTorchFunction():
+                    function(*args)
+
+        return run
+
+    @property
+    def is_inside_root(self) -> bool:
+        """A root's forward is being executed."""
+        return bool(self.stack)
+
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """A module is about to run.
+
+        Returns:
+            Its arguments with the first exchanged for an alias, or None to leave them alone.
+        """
+        record = self.memory.modules.get(id(module))
+        is_start = not self.stack and id(module) in self.memory.root_ids
+        if record is None or not (self.stack or is_start) or len(self.calls) >= MOST_CALLS:
+            return None
+        if self.stack and self.memory.modules[id(self.stack[-1][0])].is_opaque:
+            return None
+        if is_start:
+            self._start_root(args)
+        call = self._open_call(record.name, is_block=not record.is_leaf, args=args)
+        self.stack.append((module, call))
+        if record.activation is not None and getattr(module, "inplace", False):
+            self._count_units(call, record, args[0] if args else None, None)
+        if not record.is_leaf or not may_alias(record, args):
+            return None
+        return self._alias(call, args)
+
+    def after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """A module has run, or has failed (then `output` is None).
+
+        Returns:
+            The tensor to hand on in place of `output` where the module returned the alias itself, else None.
+        """
+        if not any(entered is module for entered, _ in self.stack):
+            return None
+        while self.stack[-1][0] is not module:
+            self.stack.pop()
+        _, call = self.stack.pop()
+        record = self.memory.modules[id(module)]
+        replacement = None
+        if output is not None and output is call.alias:
+            output = replacement = call.source
+        self._close_call(call, output, lambda unit_count, site: describe_module(record, 0, site, unit_count))
+        if record.is_leaf and isinstance(output, Tensor):
+            self._finish_leaf(call, record, args, output)
+        if not self.stack:
+            self._end_root()
+        return replacement
+
+    def _finish_leaf(self, call: Call, record: ModuleRecord, args: tuple[Any, ...], output: Tensor) -> None:
+        if record.activation is not None and getattr(record.module, "inplace", False):
+            self._gradients.watch_in_place(call, output)
+        elif record.activation is not None:
+            self._count_units(call, record, args[0] if args else None, output)
+        if fans_of(record.module) != (None, None):
+            self._producer = type(record.module).__name__
+
+    def around_function(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Make a functional call; measured unless an opaque module makes it."""
+        owner = self.memory.modules[id(self.stack[-1][0])] if self.stack else None
+        is_watched = owner is not None and not owner.is_opaque and torch.is_grad_enabled() and not self.guard.is_broken
+        if not is_watched or len(self.calls) >= MOST_CALLS:
+            return function(*args, **kwargs)
+        call: Call | None = None
+        with self.guard:
+            assert owner is not None
+            path = owner.name if id(owner.module) not in self.memory.root_ids else ""
+            call = self._open_call(f"{path}.{name}" if path else name, is_block=False, args=args)
+            if not is_in_place(function, kwargs) and may_alias(None, args):
+                args = self._alias(call, args)
+        output = function(*args, **kwargs)
+        with self.guard, torch._C.DisableTorchFunction():
+            if call is not None:
+                if output is call.alias and call.source is not None:
+                    output = call.source
+                self._finish_function(call, name, function, args, kwargs, output)
+        return output
+
+    def _finish_function(
+        self, call: Call, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        activation = function_activation(name, args, kwargs)
+
+        def describe(unit_count: int | None, site: str | None) -> Layer:
+            return Layer(
+                name=call.layer,
+                kind=name,
+                role="function",
+                position=0,
+                call_site=site,
+                activation=activation.name if activation else None,
+                greatest_slope=activation.greatest_slope if activation else None,
+                unit_count=unit_count,
+            )
+
+        self._close_call(call, output, describe)
+        if activation is not None and isinstance(output, Tensor):
+            in_place = is_in_place(function, kwargs)
+            if in_place:
+                self._gradients.watch_in_place(call, output)
+            window = self.memory.windows.setdefault(call.layer, UnitWindow())
+            window.add(activation, None if in_place else args[0], output, unit_axis(output, self._producer))
+
+    def drop_nodes(self) -> None:
+        """Let go of autograd's graph; only the planning of the trunk needs it."""
+        for call in self.calls:
+            call.node = call.input_node = None
+
+    def close(self) -> None:
+        """End observing, also amid a forward that failed."""
+        self.stack = []
+        self._end_root()
+        self.drop_nodes()
+
+    def ordered_layers(self, trunk: Sequence[TrunkEntry], present: Sequence[str]) -> list[Layer]:
+        """All layers met so far that are measured, numbered in order of execution.
+
+        Blocks count only where they are on the trunk or have statistics of their own.
+        """
+        wanted = set(present) | {entry.layer for entry in trunk}
+        layers = [layer for layer in self.memory.layers.values() if layer.role != "block" or layer.name in wanted]
+        ranks = {layer.name: float(rank) for rank, layer in enumerate(layers)}
+        for entry, above in zip(trunk[1:], trunk, strict=False):
+            if entry.is_join and above.layer in ranks:
+                ranks[entry.layer] = ranks[above.layer] - 0.5
+        layers.sort(key=lambda layer: ranks[layer.name])
+        return [replace(layer, position=rank) for rank, layer in enumerate(layers)]
+
+    def _start_root(self, args: tuple[Any, ...]) -> None:
+        self.root_calls += 1
+        self._counts = {}
+        if self.input_stats is None:
+            self.input_stats = describe_input(args)
+        if self._function_watch is None:
+            self._function_watch = FunctionWatch(self.around_function)
+            self._function_watch.__enter__()  # type: ignore[no-untyped-call]
+
+    def _end_root(self) -> None:
+        watch, self._function_watch = self._function_watch, None
+        if watch is not None:
+            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def _open_call(self, name: str, *, is_block: bool, args: tuple[Any, ...]) -> Call:
+        count = self._counts[name] = self._counts.get(name, 0) + 1
+        layer = name if count == 1 else f"{name}#{count}"
+        block = self.stack[-1][1] if self.stack else None
+        call = Call(layer=layer, is_block=is_block, root_call=self.root_calls, block=block)
+        source = first_tensor(args)
+        if source is not None:
+            call.input_node = node_of(source)
+        self.calls.append(call)
+        return call
+
+    def _alias(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        source: Tensor = args[0]
+        with torch._C.DisableTorchFunction():
+            alias = source.view_as(source)
+        if alias.grad_fn is None:
+            return args
+        call.alias, call.source = alias, source
+        self._gradients.watch_input(call, alias)
+        return (alias, *args[1:])
+
+    def _close_call(self, call: Call, output: Any, describe: Callable[[int | None, str | None], Layer]) -> None:
+        call.alias = call.source = None
+        tensor = first_tensor(output)
+        is_root = call.block is None
+        if tensor is not None:
+            call.node = node_of(tensor)
+            if not call.is_block or is_root:
+                self._gradients.watch_output(call, tensor)
+        measured = tensor if tensor is not None else output
+        if not call.is_block and isinstance(measured, Tensor) and measured.is_floating_point():
+            call.output_norm, call.output_nonfinite = split_norm(measured)
+            call.element_count = measured.numel()
+        if call.layer not in self.memory.layers:
+            self._remember(call, measured, describe)
+
+    def _remember(self, call: Call, output: Any, describe: Callable[[int | None, str | None], Layer]) -> None:
+        unit_count = None
+        if isinstance(output, Tensor) and output.dim() > 0:
+            unit_count = int(output.shape[unit_axis(output, self._producer)])
+        layer = describe(unit_count, call_site(3))
+        self.memory.layers[call.layer] = with_name(layer, call.layer)
+
+    def _count_units(self, call: Call, record: ModuleRecord, pre: Any, output: Tensor | None) -> None:
+        if not isinstance(pre, Tensor) or record.activation is None or pre.dim() == 0:
+            return
+        activation = self.memory.functions.get(record.name)
+        if activation is None or record.activation == "prelu":
+            activation = activation_of(record.activation, **slope_parameters(record.module, record.activation))
+            self.memory.functions[record.name] = activation
+        window = self.memory.windows.setdefault(call.layer, UnitWindow())
+        if output is None:
+            # Written over in a moment: what the function will give is told from its argument.
+            output = torch.where(pre > 0, pre, torch.zeros_like(pre)) if activation.is_rectifier else pre
+        window.add(activation, pre, output, unit_axis(output, self._producer))
+
+
+def function_activation(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Activation | None:
+    """The activation that a functional call computes, None where it is none."""
+    if name not in FUNCTION_ACTIVATIONS:
+        return None
+    numbers = {
+        key: float(value)
+        for key, value in kwargs.items()
+        if key in SHAPING_ARGUMENTS and isinstance(value, (int, float))
+    }
+    kind = FUNCTION_ACTIVATIONS[name]
+    if kind == "leaky_relu" and len(args) > 1 and isinstance(args[1], (int, float)):
+        numbers["negative_slope"] = float(args[1])
+    return activation_of(kind, **numbers)
+
+
+def describe_input(args: tuple[Any, ...]) -> InputStats | None:
+    """Measure a root's first floating-point argument; None where it has none."""
+    for value in args:
+        if isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0:
+            with torch.no_grad(), torch._C.DisableTorchFunction():
+                low, high = torch.aminmax(value.detach())
+                return InputStats(
+                    mean=value.detach().float().mean(),
+                    rms=measure_norm(value) / value.numel() ** 0.5,
+                    greatest=torch.maximum(low.abs(), high.abs()),
+                    batch_size=int(value.shape[0]) if value.dim() else 1,
+                )
+    return None
+
+
+def with_name(layer: Layer, name: str) -> Layer:
+    """The same layer under the name of one of its calls (`cell#2`)."""
+    return layer if layer.name == name else replace(layer, name=name)

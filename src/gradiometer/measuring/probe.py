@@ -1,0 +1,402 @@
+"""The probe: all hooks on a live training, and a step as a whole.
+
+Between full steps no module carries a hook: torch's global hooks are set for a full step and taken away after it, so
+that nothing is ever kept on a module (`state_dict`, pickling and copying see the module as it is). What stays is one
+function around `backward` and the hooks around `optimizer.step`, which return at once.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
+from torch.utils.hooks import RemovableHandle
+
+from gradiometer.measuring.backward import start_listening, stop_listening
+from gradiometer.measuring.budget import Budget
+from gradiometer.measuring.guarding import Guard, call_site
+from gradiometer.measuring.layers import records_of
+from gradiometer.measuring.losses import LossBook
+from gradiometer.measuring.observing import Memory, StepObserver
+from gradiometer.measuring.parameters import ParameterWatch, members, names_of
+from gradiometer.measuring.rounds import Rounds
+from gradiometer.measuring.snapshot import StepMaterial, build_snapshot
+from gradiometer.measuring.structure import describe_coverage, join_layer, plan_trunk, signature_of
+from gradiometer.measuring.trunk import TrunkEntry
+from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot, StepStats
+
+__all__ = ["Probe", "Sink"]
+
+
+class Sink(Protocol):
+    """Where measurements go; a `RunWriter` is one."""
+
+    @property
+    def writing_seconds(self) -> float:
+        """Processor time that storing has taken so far, beside the training."""
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Facts of the run as a whole."""
+
+    def add_layers(self, layers: Sequence[Layer]) -> None:
+        """Layers, new or known better."""
+
+    def add_parameters(self, parameters: Sequence[Parameter]) -> None:
+        """Parameters."""
+
+    def add_step(self, stats: StepStats) -> None:
+        """What the every-step watch saw."""
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """A full measurement."""
+
+    def add_event(self, event: Event) -> None:
+        """Something that happened once."""
+
+    def set_coverage(self, coverage: Coverage) -> None:
+        """What is seen so far."""
+
+
+@dataclass(slots=True)
+class Latest:
+    """The newest of everything, for a view of the run while it goes on.
+
+    Attributes:
+        snapshot: The last full measurement.
+        layers: The layers.
+        parameters: The parameters.
+        loss: The last loss recorded.
+    """
+
+    snapshot: Snapshot | None = None
+    layers: tuple[Layer, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    loss: float | None = None
+
+
+class Probe:
+    """Measures a training.
+
+    Args:
+        sink: Where measurements go.
+        budget: When to measure.
+        after_step: Called with the index of every step that has ended; what it raises goes to the script.
+    """
+
+    def __init__(self, sink: Sink, budget: Budget, after_step: Callable[[int], None] | None = None) -> None:
+        self.sink = sink
+        self.budget = budget
+        self.after_step = after_step
+        self.when_hooked: Callable[[], None] | None = None
+        self.guard = Guard(self._fail)
+        self.step = 0
+        self.full_count = 0
+        self.roots: dict[str, nn.Module] = {}
+        self.optimizers: list[Optimizer] = []
+        self.is_attached = False
+        self.is_full = False
+        self.updates_by_hand = False
+        self.notes: list[str] = []
+        self.fingerprint: str | None = None
+        self.latest = Latest()
+        self.losses = LossBook()
+        self.parameters = ParameterWatch()
+        self.observer: StepObserver | None = None
+        self.memory = Memory({}, set(), {}, {}, {})
+        self._pass: int | None = None
+        self._pass_sites: dict[int, str] = {}
+        self._backwards_before = 1
+        self._trunks: dict[int, tuple[TrunkEntry, ...]] = {}
+        self._trunk: tuple[TrunkEntry, ...] = ()
+        self._without_gradient: set[str] = set()
+        self._known: tuple[int, int] = (0, 0)
+        self._rounds = Rounds()
+        self._handles: list[RemovableHandle] = []
+        self._full_handles: list[RemovableHandle] = []
+        self._is_watched = True
+        self._step_start = perf_counter()
+        self._spent_before = 0.0
+
+    def watch_root(self, module: nn.Module, name: str = "") -> None:
+        """Measure a root's modules from the next full step on (also in the one under way)."""
+        self.roots[name] = module
+        self.memory.root_ids.add(id(module))
+        for record in records_of(module, name):
+            self.memory.modules.setdefault(id(record.module), record)
+        self._watch_parameters()
+
+    def watch_optimizer(self, optimizer: Optimizer) -> None:
+        """Measure an optimizer's updates; with several, a step of the run is one round of them (`Rounds`)."""
+        if not any(optimizer is known for known in self.optimizers):
+            self.optimizers.append(optimizer)
+            self.updates_by_hand = False
+            self._watch_parameters()
+
+    def _watch_parameters(self) -> None:
+        self.parameters.add(names_of(self.roots, self.optimizers))
+
+    def attach(self) -> None:
+        """Set the hooks and start the first step; a probe that is attached stays so."""
+        if self.is_attached:
+            return
+        self.is_attached = True
+        start_listening(self)
+        self._handles = [
+            register_optimizer_step_pre_hook(self._before_update),
+            register_optimizer_step_post_hook(self._after_update),
+        ]
+        self._step_start = perf_counter()
+        self._start_step()
+
+    def detach(self) -> None:
+        """Take every hook away; a step that is not finished is not recorded."""
+        if not self.is_attached:
+            return
+        self.is_attached = False
+        self._end_full_hooks()
+        stop_listening(self)
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def _fail(self, text: str) -> None:
+        self.detach()
+        self.sink.add_event(Event(self.step, "fault", text))
+
+    def _start_step(self) -> None:
+        self._spent_before = self.guard.spent_seconds + self.sink.writing_seconds
+        self._is_watched = self.budget.is_watched(self.step)
+        self.is_full = self.budget.is_full(self.step)
+        self.losses.start(self._is_watched or self.is_full)
+        self.fingerprint = None
+        if self.is_full:
+            with self.guard:
+                self._pass_sites = {}
+                self.parameters.start()
+                if self.updates_by_hand:
+                    self.parameters.measure_weights()
+                self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
+                self._full_handles = [
+                    register_module_forward_pre_hook(self.before_module),  # type: ignore[arg-type]
+                    register_module_forward_hook(self._after_module, always_call=True),
+                ]
+            if self.when_hooked is not None:
+                self.when_hooked()
+
+    def _end_full_hooks(self) -> None:
+        for handle in self._full_handles:
+            handle.remove()
+        self._full_handles = []
+        if self.observer is not None:
+            self.observer.close()
+
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """Global forward pre-hook of a full step.
+
+        Returns:
+            The module's arguments with an alias in place of the first, None to leave them alone.
+        """
+        observer = self.observer
+        if observer is None or not torch.is_grad_enabled() or self._pass is not None or self.guard.is_broken:
+            return None
+        with self.guard, torch._C.DisableTorchFunction():
+            return observer.before_module(module, args)
+        return None
+
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        observer = self.observer
+        if observer is None or not observer.is_inside_root:
+            return None
+        with self.guard, torch._C.DisableTorchFunction():
+            return observer.after_module(module, args, output)
+        return None
+
+    def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
+        """A backward pass starts: note its loss, and in a full step find the trunk."""
+        if not self.losses.is_open or self.guard.is_broken:
+            return
+        with self.guard:
+            site = call_site(3) or "?"
+            self.losses.add(site, tensors)
+            if self.updates_by_hand and self.is_full:
+                self.parameters.after_update(watched.tensor for watched in self.parameters.watched.values())
+            if self.observer is not None:
+                self._pass = len(self._pass_sites)
+                self._pass_sites[self._pass] = site
+                self._find_trunk(tensors)
+
+    def _find_trunk(self, tensors: tuple[Tensor, ...]) -> None:
+        observer = self.observer
+        node = next((tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None), None)
+        if observer is None or node is None or not observer.calls:
+            return
+        signature = signature_of(observer.calls)
+        if signature not in self._trunks:
+            self._trunks[signature] = plan_trunk(observer.calls, node)
+        self._trunk = self._trunks[signature]
+
+    def after_backward(self) -> None:
+        """A backward pass has ended: measure gradients before anybody clips them."""
+        if self._pass is not None:
+            self._pass = None
+            with self.guard:
+                if self.observer is not None:
+                    self.observer.drop_nodes()
+                if self.losses.backward_count >= self._backwards_before:
+                    self.parameters.measure_gradients()
+        if not self.optimizers and self.is_attached:
+            self.updates_by_hand = True
+            self._end_step(None)
+
+    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if self.is_full and self._is_mine(optimizer):
+            with self.guard:
+                self.parameters.before_update(optimizer)
+
+    def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._is_mine(optimizer):
+            return
+        if self.is_full:
+            with self.guard:
+                self.parameters.after_update(tensor for _, tensor in members(optimizer))
+        if self._rounds.ends_with(optimizer, len(self.optimizers)):
+            self._end_step(optimizer)
+
+    @property
+    def leader(self) -> Optimizer | None:
+        """The optimizer that stepped first, None before any did."""
+        return self._rounds.leader
+
+    def _is_mine(self, optimizer: Optimizer) -> bool:
+        return any(optimizer is known for known in self.optimizers)
+
+    def _end_step(self, optimizer: Optimizer | None) -> None:
+        was_full = self.is_full
+        if self._is_watched or was_full:
+            with self.guard:
+                self._record(optimizer)
+        now = perf_counter()
+        spent_seconds = self._spent_seconds()
+        was_repaid = self.budget.repaid_step is not None
+        self.budget.account(self.step, now - self._step_start, spent_seconds, was_full=was_full)
+        if self.budget.repaid_step is not None and not was_repaid:
+            self.sink.add_facts({"repaid_step": self.budget.repaid_step})
+        ended, self.step, self._step_start = self.step, self.step + 1, now
+        if self.is_attached:
+            self._start_step()
+        if self.after_step is not None:
+            self.after_step(ended)
+
+    def _spent_seconds(self) -> float:
+        """Time spent in this step, in our own code and in the thread that writes."""
+        return self.guard.spent_seconds + self.sink.writing_seconds - self._spent_before
+
+    def _record(self, optimizer: Optimizer | None) -> None:
+        losses = self.losses.close()
+        if losses:
+            self.latest.loss = losses[0][1]
+        total = clipped = None
+        if self.is_full and self.observer is not None:
+            self._end_full_hooks()
+            snapshot = self._snapshot(losses[0][1] if losses else None)
+            total, clipped = total_norms(snapshot, self.parameters)
+            self._backwards_before = max(self.losses.backward_count, 1)
+            self.observer = None
+            self.full_count += 1
+        self.sink.add_step(
+            StepStats(
+                step=self.step,
+                losses=losses,
+                learning_rate=float(optimizer.param_groups[0]["lr"])
+                if optimizer and "lr" in optimizer.defaults
+                else None,
+                total_norm=total,
+                clipped_total_norm=clipped,
+                step_seconds=perf_counter() - self._step_start,
+                measuring_seconds=self._spent_seconds(),
+                batch_fingerprint=self.fingerprint,
+            )
+        )
+
+    def _snapshot(self, loss: float | None) -> Snapshot:
+        observer = self.observer
+        assert observer is not None
+        last_site = self._pass_sites[max(self._pass_sites)] if self._pass_sites else ""
+        passes = frozenset(number for number, site in self._pass_sites.items() if site == last_site)
+        snapshot = build_snapshot(
+            StepMaterial(
+                step=self.step,
+                calls=observer.calls,
+                passes=passes,
+                trunk=self._trunk,
+                windows=self.memory.windows,
+                watched=self.parameters.watched,
+                measured=self.parameters.found,
+                inputs=observer.input_stats,
+                loss=loss,
+            )
+        )
+        self._without_gradient = {
+            stats.layer
+            for stats in snapshot.layers
+            if stats.output_gradient_norm is None and not stats.gradient_nonfinite_count
+        }
+        self._describe(observer, [stats.layer for stats in snapshot.layers])
+        snapshot = replace(snapshot, measuring_seconds=self._spent_seconds())
+        self.latest.snapshot = snapshot
+        self.sink.add_snapshot(snapshot)
+        return snapshot
+
+    def _describe(self, observer: StepObserver, present: list[str]) -> None:
+        for entry in self._trunk:
+            if entry.is_join:
+                self.memory.layers.setdefault(entry.layer, join_layer(entry))
+        known = (len(self.memory.layers), len(self.parameters.watched))
+        if known == self._known:
+            return
+        self._known = known
+        self.latest.layers = tuple(observer.ordered_layers(self._trunk, present))
+        self.latest.parameters = tuple(describe_parameters(self))
+        self.sink.add_layers(self.latest.layers)
+        self.sink.add_parameters(self.latest.parameters)
+        self.sink.set_coverage(self.coverage())
+        if observer.input_stats is not None:
+            self.sink.add_facts({"batch_size": observer.input_stats.batch_size})
+
+    def coverage(self) -> Coverage:
+        """What has been seen so far."""
+        return describe_coverage(self.memory.modules.values(), self.memory.layers, self._without_gradient, self.notes)
+
+
+def total_norms(snapshot: Snapshot, parameters: ParameterWatch) -> tuple[float | None, float | None]:
+    """Norm of all gradients together, before and after clipping; None where none was measured."""
+    sizes = {watched.name: watched.tensor.numel() for watched in parameters.watched.values()}
+    before = [s.gradient_rms**2 * sizes[s.parameter] for s in snapshot.parameters if s.gradient_rms is not None]
+    after = [
+        s.clipped_gradient_rms**2 * sizes[s.parameter]
+        for s in snapshot.parameters
+        if s.clipped_gradient_rms is not None
+    ]
+    return (sum(before) ** 0.5 if before else None), (sum(after) ** 0.5 if after else None)
+
+
+def describe_parameters(probe: Probe) -> list[Parameter]:
+    """All parameters as nouns."""
+    optimized = {id(tensor) for optimizer in probe.optimizers for _, tensor in members(optimizer)}
+    owners = {name: layer.name for layer in probe.memory.layers.values() for name in layer.parameters}
+    return [
+        Parameter(
+            name=watched.name,
+            layer=owners.get(watched.name),
+            shape=tuple(watched.tensor.shape),
+            dtype=str(watched.tensor.dtype).removeprefix("torch."),
+            is_trainable=watched.tensor.requires_grad,
+            is_optimized=key in optimized,
+        )
+        for key, watched in probe.parameters.watched.items()
+    ]

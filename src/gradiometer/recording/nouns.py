@@ -1,0 +1,245 @@
+"""Rows back to nouns: facts, layers, parameters, events, coverage, trials, outcome; every value is checked."""
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradiometer.recording.rows import LAYER_FIELDS, MAX_EVENT_COUNT, TRIAL_FIELDS
+from gradiometer.schema import Coverage, Event, Layer, Outcome, OutcomeVerdict, Parameter, Ranking, Role, Trial
+
+MAX_LAYER_COUNT = 100_000
+"""Layers or parameters that are read at most; more is a hostile file that wants memory."""
+
+MAX_TRIAL_COUNT = 100_000
+"""Trials that are read at most, for the same reason."""
+
+Row = tuple[Any, ...]
+
+
+class Damage:
+    """Collects which parts of a file could not be read.
+
+    Attributes:
+        texts: One sentence part per damaged table.
+    """
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def rows(
+        self, connection: sqlite3.Connection, table: str, query: str, arguments: tuple[Any, ...] = ()
+    ) -> list[Row]:
+        """Run a query and keep the rows that come before any damage.
+
+        Args:
+            connection: Where to read.
+            table: Table that the query reads, for the sentence.
+            query: SQL.
+            arguments: Its values.
+        """
+        rows: list[Row] = []
+        try:
+            rows.extend(connection.execute(query, arguments))
+        except sqlite3.DatabaseError as error:
+            self.texts.append(f"its table '{table}' could not be read to the end ({error})")
+        return rows
+
+
+def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
+    """Read the facts, by name."""
+    rows = connection.execute("SELECT name, value_json FROM fact LIMIT 10000")
+    return {_text(name): json.loads(_text(value)) for name, value in rows}
+
+
+def read_layers(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], tuple[Layer, ...]]:
+    """Read the layers in order of first execution.
+
+    Returns:
+        Their ids [layer], and they.
+    """
+    rows = connection.execute(
+        f"SELECT layer_id, parameters_json, {', '.join(LAYER_FIELDS)} FROM layer ORDER BY position, layer_id LIMIT ?",
+        (MAX_LAYER_COUNT + 1,),
+    ).fetchall()
+    return _ids(rows), tuple(_layer(row) for row in rows)
+
+
+def read_parameters(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], tuple[Parameter, ...]]:
+    """Read the parameters in the order in which they became known.
+
+    Returns:
+        Their ids [parameter], and they.
+    """
+    rows = connection.execute(
+        "SELECT parameter_id, name, layer, shape_json, dtype, is_trainable, is_optimized FROM parameter"
+        " ORDER BY parameter_id LIMIT ?",
+        (MAX_LAYER_COUNT + 1,),
+    ).fetchall()
+    return _ids(rows), tuple(
+        Parameter(
+            name=_text(name),
+            layer=_text_or_none(layer),
+            shape=tuple(_whole(size) for size in _list(shape)),
+            dtype=_text(dtype),
+            is_trainable=bool(is_trainable),
+            is_optimized=bool(is_optimized),
+        )
+        for _, name, layer, shape, dtype, is_trainable, is_optimized in rows
+    )
+
+
+def read_events(connection: sqlite3.Connection, damage: Damage) -> tuple[Event, ...]:
+    """Read the events, in order."""
+    query = "SELECT step, kind, text FROM event ORDER BY event_id LIMIT ?"
+    rows = damage.rows(connection, "event", query, (MAX_EVENT_COUNT,))
+    return tuple(Event(step=_whole(step), kind=_text(kind), text=_text(text)) for step, kind, text in rows)
+
+
+def read_coverage(connection: sqlite3.Connection, damage: Damage) -> Coverage:
+    """Read what was seen; an empty coverage where nothing was said yet."""
+    query = "SELECT seen_count, total_count, unseen_json, notes_json FROM coverage LIMIT 1"
+    for seen_count, total_count, unseen, notes in damage.rows(connection, "coverage", query):
+        return Coverage(
+            seen_count=_whole(seen_count),
+            total_count=_whole(total_count),
+            unseen=tuple((_text(name), _text(reason)) for name, reason in _list(unseen)),
+            notes=_texts(_list(notes)),
+        )
+    return Coverage()
+
+
+def read_trials(connection: sqlite3.Connection, damage: Damage) -> tuple[Trial, ...]:
+    """Read the trials in the order in which they were added."""
+    query = f"SELECT cures_json, {', '.join(TRIAL_FIELDS)} FROM trial ORDER BY trial_id LIMIT ?"
+    return tuple(_trial(row) for row in damage.rows(connection, "trial", query, (MAX_TRIAL_COUNT,)))
+
+
+def read_outcome(connection: sqlite3.Connection, damage: Damage) -> Outcome | None:
+    """Read what the trials proved; None where none was run."""
+    for (text,) in damage.rows(connection, "outcome", "SELECT outcome_json FROM outcome LIMIT 1"):
+        return _outcome(json.loads(_text(text)))
+    return None
+
+
+def _ids(rows: list[Row]) -> NDArray[np.int64]:
+    if len(rows) > MAX_LAYER_COUNT:
+        raise ValueError(f"more than {MAX_LAYER_COUNT} layers or parameters")
+    return np.array([row[0] for row in rows], dtype=np.int64)
+
+
+def _layer(row: Row) -> Layer:
+    _, parameters, name, kind, role, position, call_site, activation, greatest_slope, *counts = row
+    unit_count, fan_in, fan_out = (None if count is None else _whole(count) for count in counts)
+    if role not in get_args(Role):
+        raise ValueError(f"role {role!r}")
+    return Layer(
+        name=_text(name),
+        kind=_text(kind),
+        role=role,
+        position=_whole(position),
+        call_site=_text_or_none(call_site),
+        activation=_text_or_none(activation),
+        greatest_slope=_number_or_none(greatest_slope),
+        unit_count=unit_count,
+        fan_in=fan_in,
+        fan_out=fan_out,
+        parameters=_texts(_list(parameters)),
+    )
+
+
+def _trial(row: Row) -> Trial:
+    cures, seed, sieve, run_file, status, final_loss, step_count, elapsed_seconds, is_paired, detail = row
+    return Trial(
+        cures=_texts(_list(cures)),
+        seed=_whole(seed),
+        sieve=_text(sieve),
+        run_file=_text(run_file),
+        status=_text(status),
+        final_loss=_number_or_none(final_loss),
+        step_count=_whole(step_count),
+        elapsed_seconds=_number_or_none(elapsed_seconds),
+        is_paired=None if is_paired is None else bool(is_paired),
+        detail=_text(detail),
+    )
+
+
+def _outcome(fields: Mapping[str, Any]) -> Outcome:
+    return Outcome(
+        verdict=_verdict(fields["verdict"]),
+        cures=_texts(fields["cures"]),
+        control=tuple(float(loss) for loss in fields["control"]),
+        treated=tuple(float(loss) for loss in fields["treated"]),
+        difference=_number_or_none(fields["difference"]),
+        interval=_interval(fields["interval"]),
+        confidence=float(fields["confidence"]),
+        is_paired=bool(fields["is_paired"]),
+        control_shows_fault=bool(fields["control_shows_fault"]),
+        ranking=tuple(_ranking(line) for line in fields["ranking"]),
+        snippet=_text(fields["snippet"]),
+        detail=_text(fields["detail"]),
+    )
+
+
+def _ranking(fields: Mapping[str, Any]) -> Ranking:
+    return Ranking(
+        cures=_texts(fields["cures"]),
+        sieve=_text(fields["sieve"]),
+        verdict=None if fields["verdict"] is None else _verdict(fields["verdict"]),
+        final_loss=_number_or_none(fields["final_loss"]),
+        difference=_number_or_none(fields["difference"]),
+        interval=_interval(fields["interval"]),
+        detail=_text(fields["detail"]),
+    )
+
+
+def _verdict(value: Any) -> OutcomeVerdict:
+    for verdict in get_args(OutcomeVerdict):
+        if value == verdict:
+            return verdict  # type: ignore[no-any-return] # get_args knows no literal types
+    raise ValueError(f"verdict {value!r}")
+
+
+def _interval(value: Any) -> tuple[float, float] | None:
+    if value is None:
+        return None
+    low, high = value
+    return float(low), float(high)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{value!r:.40} where text belongs")
+    return value
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(_text(value) for value in values)
+
+
+def _list(text: Any) -> list[Any]:
+    values = json.loads(_text(text))
+    if not isinstance(values, list):
+        raise ValueError(f"{text!r:.40} where a list belongs")
+    return values
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int):
+        raise ValueError(f"{value!r:.40} where a whole number belongs")
+    return value
+
+
+def _number_or_none(value: Any) -> float | None:
+    if value is None:
+        return None
+    if not isinstance(value, int | float):
+        raise ValueError(f"{value!r:.40} where a number belongs")
+    return float(value)

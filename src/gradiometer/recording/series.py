@@ -1,0 +1,157 @@
+"""Rows to columns: snapshots, layer and parameter statistics, steps and losses as arrays."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradiometer.recording.nouns import Damage, Row
+from gradiometer.recording.spacing import choose_spaced
+from gradiometer.schema import SNAPSHOT_COLUMNS, STEP_COLUMNS, FloatArray, LossSeries
+
+MAX_CELL_COUNT = 4_000_000
+"""Snapshots times layers that are read at most, some 400 MB as arrays: the largest networks get fewer snapshots."""
+
+LEAST_SNAPSHOT_COUNT = 70
+"""Snapshots that even the largest network keeps."""
+
+MAX_SITE_COUNT = 1000
+"""Call sites of `backward` that are read at most."""
+
+END_STEP_COUNT = 1000
+"""Steps at either end that are always read."""
+
+
+def choose_snapshots(
+    connection: sqlite3.Connection, damage: Damage, max_snapshots: int, layer_count: int
+) -> NDArray[np.int64]:
+    """Steps of the snapshots to read, ascending.
+
+    Args:
+        connection: Where to read.
+        damage: Takes what can't be read.
+        max_snapshots: How many at most.
+        layer_count: Layers or parameters of the run, whichever are more.
+    """
+    rows = damage.rows(connection, "snapshot", "SELECT step FROM snapshot ORDER BY step")
+    steps: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1)
+    bound = min(max_snapshots, max(LEAST_SNAPSHOT_COUNT, MAX_CELL_COUNT // layer_count))
+    return steps[choose_spaced(steps, bound)]
+
+
+def read_snapshots(connection: sqlite3.Connection, damage: Damage, steps: NDArray[np.int64]) -> dict[str, FloatArray]:
+    """Read for each of `SNAPSHOT_COLUMNS` an array [snapshot]."""
+    query = f"SELECT step, {', '.join(SNAPSHOT_COLUMNS)} FROM snapshot WHERE step IN (SELECT value FROM json_each(?))"
+    rows = damage.rows(connection, "snapshot", query, (json.dumps(steps.tolist()),))
+    values = _numbers(rows, 1 + len(SNAPSHOT_COLUMNS))
+    columns = np.full((len(SNAPSHOT_COLUMNS), len(steps)), np.nan)
+    columns[:, np.searchsorted(steps, _whole_numbers(values[:, 0]))] = values[:, 1:].T
+    return dict(zip(SNAPSHOT_COLUMNS, columns, strict=True))
+
+
+def read_grid(
+    connection: sqlite3.Connection,
+    damage: Damage,
+    source: tuple[str, str],
+    names: Sequence[str],
+    axes: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> dict[str, FloatArray]:
+    """Read statistics of layers or parameters; nan where one was not measured.
+
+    Args:
+        connection: Where to read.
+        damage: Takes what can't be read.
+        source: The table, and its column of ids.
+        names: Columns to read.
+        axes: Steps of the snapshots [snapshot], ascending, and ids [layer].
+
+    Returns:
+        For each name an array [snapshot layer].
+    """
+    (table, key), (steps, ids) = source, axes
+    grid = np.full((len(names), len(steps), len(ids)), np.nan)
+    if grid.size:
+        query = f"SELECT step, {key}, {', '.join(names)} FROM {table} WHERE step IN (SELECT value FROM json_each(?))"
+        values = _numbers(damage.rows(connection, table, query, (json.dumps(steps.tolist()),)), 2 + len(names))
+        order = np.argsort(ids)
+        sorted_ids = ids[order]
+        row_ids = _whole_numbers(values[:, 1])
+        places = np.searchsorted(sorted_ids, row_ids).clip(0, len(ids) - 1)
+        is_known = sorted_ids[places] == row_ids
+        snapshots = np.searchsorted(steps, _whole_numbers(values[:, 0]))
+        grid[:, snapshots[is_known], order[places[is_known]]] = values[is_known, 2:].T
+    return dict(zip(names, grid, strict=True))
+
+
+def read_steps(
+    connection: sqlite3.Connection, damage: Damage, max_steps: int
+) -> tuple[NDArray[np.int64], dict[str, FloatArray], dict[int, str]]:
+    """Read what the every-step watch saw.
+
+    Args:
+        connection: Where to read.
+        damage: Takes what can't be read.
+        max_steps: How many steps at most, about.
+
+    Returns:
+        Steps [step], ascending; for each of `STEP_COLUMNS` an array [step]; digest of the batch by step.
+    """
+    query = f"SELECT step, {', '.join(STEP_COLUMNS)} FROM step WHERE {_spaced_condition(connection, damage, max_steps)}"
+    values = _numbers(damage.rows(connection, "step", query), 1 + len(STEP_COLUMNS))
+    order = np.argsort(values[:, 0])
+    steps = _whole_numbers(values[order, 0])
+    columns = {name: values[order, index + 1].copy() for index, name in enumerate(STEP_COLUMNS)}
+    query = "SELECT step, batch_fingerprint FROM step WHERE batch_fingerprint IS NOT NULL LIMIT ?"
+    fingerprints = damage.rows(connection, "step", query, (max_steps,))
+    return steps, columns, {int(step): str(fingerprint) for step, fingerprint in fingerprints}
+
+
+def read_losses(connection: sqlite3.Connection, damage: Damage, max_steps: int) -> tuple[LossSeries, ...]:
+    """Read one series per call site of `backward`, the first seen first; where NaN began is always among the steps."""
+    sites = damage.rows(connection, "loss_site", f"SELECT site_id, site FROM loss_site LIMIT {MAX_SITE_COUNT}")
+    condition = _spaced_condition(connection, damage, max_steps)
+    query = (
+        f"SELECT step, site_id, mean_loss, nonfinite_count FROM loss WHERE {condition}"
+        " OR step = (SELECT min(step) FROM loss WHERE nonfinite_count > 0)"
+    )
+    values = _numbers(damage.rows(connection, "loss", query), 4)
+    values = values[np.argsort(values[:, 0], kind="stable")]
+    site_ids = _whole_numbers(values[:, 1])
+    series = []
+    for site_id, site in sorted(sites):
+        rows = values[site_ids == site_id]
+        series.append(
+            LossSeries(
+                site=str(site),
+                steps=_whole_numbers(rows[:, 0]),
+                values=rows[:, 2].copy(),
+                nonfinite_counts=_whole_numbers(rows[:, 3]),
+            )
+        )
+    return tuple(series)
+
+
+def _spaced_condition(connection: sqlite3.Connection, damage: Damage, max_steps: int) -> str:
+    """SQL that holds for about this many steps at most: both ends, evenly spaced ones between."""
+    for count, first, last in damage.rows(connection, "step", "SELECT count(*), min(step), max(step) FROM step"):
+        if count > max_steps:
+            end_count = min(END_STEP_COUNT, max_steps // 4)
+            stride = -(-(last - first + 1) // max(1, max_steps - 2 * end_count))
+            return f"(step % {stride} = 0 OR step < {first + end_count} OR step > {last - end_count})"
+    return "1"
+
+
+def _numbers(rows: Sequence[Row], width: int) -> FloatArray:
+    """Rows as an array [row column], None as nan; ValueError where a value is no number."""
+    values: Any = np.array(rows, dtype=np.float64)
+    return np.asarray(values, dtype=np.float64).reshape(len(rows), width)
+
+
+def _whole_numbers(values: FloatArray) -> NDArray[np.int64]:
+    """Steps, ids or counts from floats; ValueError where they are none."""
+    if not np.all(np.isfinite(values)) or not np.all(np.abs(values) < 2.0**53):
+        raise ValueError("a step, id or count is no whole number")
+    return values.astype(np.int64)

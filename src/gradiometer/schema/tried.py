@@ -1,0 +1,91 @@
+"""What trials of cures give: trials, the ranking of what was tried, the outcome."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+OutcomeVerdict = Literal["better", "worse", "not shown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One short training run of a cure, or of the control.
+
+    Attributes:
+        cures: Labels of the cures applied; empty for the control.
+        seed: Its seed; pairs share it.
+        sieve: `remeasure`, `race` or `trial`.
+        run_file: Path of its run file.
+        status: `done`, `failed` (the script ended with an error), `refused` (the cure did not fit) or `stopped`.
+        final_loss: Mean loss of the last fifth of its steps; inf where the loss was not finite there.
+        step_count: Steps it took.
+        elapsed_seconds: Its wall time from the first step to the last.
+        is_paired: Its batches equal those of the control with the same seed; None where that is unknown.
+        detail: Why it failed or refused.
+    """
+
+    cures: tuple[str, ...]
+    seed: int
+    sieve: str
+    run_file: str
+    status: str
+    final_loss: float | None = None
+    step_count: int = 0
+    elapsed_seconds: float | None = None
+    is_paired: bool | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What was tried and what it gave, one line of the ranking.
+
+    Attributes:
+        cures: Labels of the cures.
+        sieve: The last sieve that it reached.
+        verdict: Its verdict, None where it did not reach the paired trials.
+        final_loss: Mean final loss over its trials in that sieve.
+        difference: Mean paired difference to the control (negative is better).
+        interval: Confidence interval of that difference.
+        detail: Why it went no further, in words.
+    """
+
+    cures: tuple[str, ...]
+    sieve: str
+    verdict: OutcomeVerdict | None = None
+    final_loss: float | None = None
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What trying cures has proved.
+
+    Attributes:
+        verdict: `better`, `worse` or `not shown`, for the best cure against the control.
+        cures: Labels of that cure's parts; empty where nothing was tried.
+        control: Final loss of the control, by seed.
+        treated: Final loss under the cure, by seed.
+        difference: Mean paired difference treated minus control.
+        interval: Its confidence interval.
+        confidence: Confidence of the interval, already corrected for the number of cures in the last sieve.
+        is_paired: Batches of every pair were equal.
+        control_shows_fault: The control had the fault again; without it nothing is proved.
+        ranking: All that was tried, best first.
+        snippet: The winner's change as code; empty where nothing is proved.
+        detail: The verdict's reason in a sentence.
+    """
+
+    verdict: OutcomeVerdict
+    cures: tuple[str, ...] = ()
+    control: tuple[float, ...] = ()
+    treated: tuple[float, ...] = ()
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float = 0.95
+    is_paired: bool = True
+    control_shows_fault: bool = True
+    ranking: tuple[Ranking, ...] = ()
+    snippet: str = ""
+    detail: str = ""

@@ -1,0 +1,276 @@
+"""What a training loop holds: `watch(model, optimizer)` wires a probe to a run file; `check` tries a few steps."""
+
+import copy
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gradiometer.errors import SettingsError
+from gradiometer.measuring.budget import Budget
+from gradiometer.measuring.guarding import call_site
+from gradiometer.measuring.probe import Probe
+from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import Diagnosis, Event, Run
+
+CHECK_STEPS = 16
+"""Steps that `check` takes at most: what shows from the start shows by then."""
+
+
+class Session:
+    """A probe and the run file that it writes to; holds what is known of the run as a whole.
+
+    Args:
+        file: Path of the run file; None keeps the run in memory.
+        overhead: Greatest share of the training time that measuring may take; 1 measures every step in full.
+        watches_every_step: Record the loss of every step whatever that costs.
+        after_step: Called with the index of every step that has ended; what it raises goes to the script.
+        max_bytes: Bound of the run file's size.
+
+    Raises:
+        RunFileError: A file is in the way.
+        SettingsError: The share is not above 0 and at most 1.
+    """
+
+    def __init__(
+        self,
+        file: str | Path | None = None,
+        overhead: float = 0.01,
+        *,
+        watches_every_step: bool = False,
+        after_step: Callable[[int], None] | None = None,
+        max_bytes: int = 256 * 2**20,
+    ) -> None:
+        if not 0.0 < overhead <= 1.0:
+            raise SettingsError(f"overhead is {overhead}: give a share of the training time above 0 and at most 1")
+        self.overhead = overhead
+        self.writer = RunWriter(None if file is None else Path(file), max_bytes=max_bytes)
+        self.budget = Budget(overhead, watches_every_step)
+        self.probe = Probe(self.writer, self.budget, after_step)
+        self.is_stopped = False
+        self._has_warned = False
+        self.writer.add_facts(
+            {
+                "status": "running",
+                "started_at": now_text(),
+                "overhead_allowed": overhead,
+                "python": platform.python_version(),
+                "torch": torch.__version__,
+                "threads": torch.get_num_threads(),
+            }
+        )
+
+    def describe(self) -> None:
+        """Write down what is known of roots and optimizers; called when the first step begins."""
+        probe = self.probe
+        facts: dict[str, Any] = {
+            "root_names": [name or type(root).__name__ for name, root in probe.roots.items()],
+            "parameter_count": sum(watched.tensor.numel() for watched in probe.parameters.watched.values()),
+            "device": device_name(probe),
+            "hand_written_updates": probe.updates_by_hand,
+        }
+        if probe.optimizers:
+            optimizer = probe.leader or probe.optimizers[0]
+            facts["optimizer"] = type(optimizer).__name__
+            facts["optimizer_settings"] = plain_settings(optimizer)
+        self.writer.add_facts(facts)
+
+    def stop(self, status: str = "finished", **facts: Any) -> None:
+        """Detach, write the last facts and close the file; a second call does nothing.
+
+        Args:
+            status: `finished`, `failed`, `interrupted` or `stopped`.
+            **facts: Further facts to write.
+        """
+        if self.is_stopped:
+            return
+        self.is_stopped = True
+        self.probe.detach()
+        with self.probe.guard:
+            self.describe()
+            self.writer.set_coverage(self.probe.coverage())
+        self.writer.add_facts({"status": status, "finished_at": now_text(), **self.account(), **facts})
+        self.warn_of_faults()
+        self.writer.close()
+
+    def account(self) -> dict[str, Any]:
+        """What measuring has cost so far, as facts."""
+        budget = self.budget
+        return {
+            "step_count": self.probe.step,
+            "overhead_measured": budget.share,
+            "measuring_seconds": budget.spent_seconds,
+            "training_seconds": budget.training_seconds,
+            "full_measurement_count": self.probe.full_count,
+            "repaid_step": budget.repaid_step,
+        }
+
+    def warn_of_faults(self) -> None:
+        """Say once that measuring or recording has stopped, and why."""
+        text = ""
+        if self.probe.guard.is_broken:
+            text = "a fault of its own ended the measuring; training went on. The run file has the traceback."
+        elif self.writer.fault:
+            text = f"recording has stopped: {self.writer.fault}"
+        if text and not self._has_warned:
+            self._has_warned = True
+            sys.stderr.write(f"gradiometer: {text}\n")
+
+    @property
+    def run(self) -> Run:
+        """Everything measured so far."""
+        if not self.is_stopped:
+            self.writer.add_facts(self.account())
+        return self.writer.read()
+
+
+class Watch:
+    """A training loop's hold on gradiometer: a context manager, or `start` and `stop`; see `watch`."""
+
+    def __init__(self, model: nn.Module, optimizers: tuple[Optimizer, ...], session: Session) -> None:
+        self.session = session
+        probe = session.probe
+        probe.watch_root(model)
+        for optimizer in optimizers:
+            probe.watch_optimizer(optimizer)
+        probe.updates_by_hand = not optimizers
+        session.describe()
+
+    def start(self) -> "Watch":
+        """Attach; the next forward belongs to the first step."""
+        self.session.probe.attach()
+        return self
+
+    def stop(self) -> None:
+        """Detach and close the run file; `run` stays readable."""
+        self.session.stop()
+
+    @property
+    def run(self) -> Run:
+        """Everything measured so far."""
+        return self.session.run
+
+    def diagnose(self) -> Diagnosis:
+        """What is wrong with the run so far."""
+        from gradiometer.diagnosing import diagnose
+
+        return diagnose(self.run)
+
+    def __enter__(self) -> "Watch":
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not self.session.is_stopped:
+            self.session.writer.add_event(
+                Event(self.session.probe.step, "failed", f"{kind and kind.__name__}: {error}")
+            )
+        self.stop()
+
+
+def watch(
+    model: nn.Module,
+    optimizer: Optimizer | Iterable[Optimizer] | None = None,
+    file: str | Path | None = None,
+    overhead: float = 0.01,
+) -> Watch:
+    """Watch a training loop; no call is needed inside it.
+
+    Args:
+        model: The module that the loop calls.
+        optimizer: Its optimizer or optimizers; None for updates written by hand.
+        file: Path of the run file; None keeps the run in memory.
+        overhead: Greatest share of the training time that measuring may take.
+
+    Returns:
+        A context manager with `.run` and `.diagnose()`; or call its `start()` and `stop()`.
+
+    Raises:
+        RunFileError: A file is in the way.
+        SettingsError: The share is not above 0 and at most 1.
+
+    Example:
+        >>> model = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.Sigmoid(), torch.nn.Linear(4, 1))
+        >>> optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        >>> with watch(model, optimizer) as watching:
+        ...     for _ in range(3):
+        ...         optimizer.zero_grad()
+        ...         model(torch.ones(8, 4)).square().mean().backward()
+        ...         _ = optimizer.step()
+        >>> watching.run.step_count, [layer.name for layer in watching.run.layers]
+        (3, ['0', '1', '2'])
+    """
+    if optimizer is None:
+        optimizers: tuple[Optimizer, ...] = ()
+    else:
+        optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
+    session = Session(file, overhead)
+    session.writer.add_facts({"script": call_site(2) or "interactive"})
+    return Watch(model, optimizers, session)
+
+
+def check(
+    model: nn.Module,
+    loss_fn: Callable[..., Tensor],
+    batches: Iterable[Any],
+    optimizer: Optimizer | None = None,
+    *,
+    steps: int = CHECK_STEPS,
+) -> Diagnosis:
+    """Diagnose a model from its first steps, on copies: model, optimizer and random state stay as they are.
+
+    Args:
+        model: The model.
+        loss_fn: Called with the model's output and the target; returns a scalar.
+        batches: Pairs (input, target); gone through again where there are fewer than `steps`.
+        optimizer: The model's optimizer. None measures gradients without ever changing a weight.
+        steps: Steps to take at most.
+
+    Returns:
+        The diagnosis; its verdict is `unknown` where too little was seen.
+
+    Raises:
+        SettingsError: There is no batch.
+    """
+    model, optimizer = copy.deepcopy((model, optimizer))
+    stepper = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)
+    batches = list(batches)[:steps]
+    if not batches:
+        raise SettingsError("check needs at least one batch: pairs of input and target")
+    session = Session(None, overhead=1.0)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), Watch(model, (stepper,), session) as watching:
+        for number in range(steps):
+            inputs, target = batches[number % len(batches)]
+            stepper.zero_grad()
+            loss_fn(model(inputs), target).backward()
+            stepper.step()
+    return watching.diagnose()
+
+
+def now_text() -> str:
+    """The time of day, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def device_name(probe: Probe) -> str:
+    """The devices that parameters are on, as torch names them."""
+    return ", ".join(sorted({str(watched.tensor.device) for watched in probe.parameters.watched.values()})) or "cpu"
+
+
+def plain_settings(optimizer: Optimizer) -> dict[str, Any]:
+    """An optimizer's settings that are numbers, flags or names."""
+    group = optimizer.param_groups[0]
+    settings = {key: value for key, value in group.items() if key != "params"}
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in settings.items()
+        if value is None or isinstance(value, (bool, int, float, str, tuple))
+    }

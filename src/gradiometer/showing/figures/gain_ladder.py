@@ -1,0 +1,230 @@
+"""The gain ladder: a level diagram from the network's output down to its input, each layer's gain by cause."""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gradiometer.gain_budget import split_gain
+from gradiometer.schema import Layer, Run
+from gradiometer.showing.figures.parts import FigureParts, axis, draw, empty_parts, layout, named_rows, shown_name
+from gradiometer.showing.layer_rows import snapshot_to_show
+from gradiometer.showing.palette import (
+    CAUSE_COLOURS,
+    CAUSE_WORDS,
+    FRONTIER_BAND_COLOUR,
+    GRID_COLOUR,
+    MARK_COLOUR,
+    TEXT_COLOUR,
+)
+from gradiometer.units import format_db
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+HOW_TO_READ = (
+    "Read from the top, where the loss is, down to the input: every bar is one layer's gain, a bar to the left "
+    "weakens the gradient, a bar to the right strengthens it, and its colour says why."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One layer of the trunk: the level it meets and the gains it adds, by cause, dB."""
+
+    layer: Layer
+    start_db: float
+    gains: tuple[tuple[str, float], ...]
+
+    @property
+    def gain_db(self) -> float:
+        """Gain of the whole layer, dB."""
+        return sum(gain for _, gain in self.gains)
+
+    @property
+    def end_db(self) -> float:
+        """Level on its input side, dB."""
+        return self.start_db + self.gain_db
+
+
+def gains_of(layer: Layer, gain_db: float) -> tuple[tuple[str, float], ...]:
+    """A layer's gain by cause, only the causes it has; none where the gain was not measured."""
+    parts = split_gain(layer, gain_db)
+    return tuple((cause, part) for cause in CAUSE_COLOURS if (part := getattr(parts, f"{cause}_db")) != 0.0)
+
+
+def rungs_of(run: Run, snapshot_index: int) -> list[Rung]:
+    """The trunk at one moment, from the network's output to its input; a gain not measured has no bar.
+
+    The layer nearest the input has none as a rule: no gradient is asked for at the network's input.
+    """
+    levels = run.layer_columns["level_db"][snapshot_index]
+    gains = run.layer_columns["gain_db"][snapshot_index]
+    return [
+        Rung(run.layers[column], float(levels[column]), gains_of(run.layers[column], float(gains[column])))
+        for column in run.trunk(snapshot_index)
+        if not math.isnan(levels[column])
+    ]
+
+
+def describe_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontier: str | None = None) -> FigureParts:
+    """Describe the gain ladder as plain dictionaries.
+
+    Args:
+        run: The run.
+        snapshot_index: The full measurement to show; None for the last that holds a finite level.
+        frontier: The layer to mark, as a rule the worst finding's first.
+
+    Returns:
+        The figure's parts; a figure that says so where the trunk was not measured. A level of -inf stands on a floor
+        20 dB under the lowest finite level, with a mark.
+    """
+    index = snapshot_to_show(run) if snapshot_index is None else snapshot_index
+    rungs = rungs_of(run, index) if index is not None and "level_db" in run.layer_columns else []
+    if index is None or not rungs:
+        return empty_parts("No full measurement of the trunk: no ladder to draw.")
+    floor_db = floor_below([level for rung in rungs for level in (rung.start_db, rung.end_db)])
+    names = [rung.layer.name for rung in rungs]
+    frontier_row = names.index(frontier) if frontier in names else None
+    chosen, texts, height = named_rows(names, always=frontier_row)
+    data = [*bars_of(rungs, floor_db), connector_of(rungs, floor_db), *marks_of(rungs, floor_db)]
+    axes = {
+        "xaxis": axis("level (dB, relative to the output)", side="bottom", zeroline=True, zerolinecolor=TEXT_COLOUR),
+        "yaxis": axis(
+            "input ← layer ← output",
+            tickvals=chosen,
+            ticktext=texts,
+            range=[len(rungs) - 0.4, -0.6],
+            showgrid=False,
+        ),
+    }
+    title = {"text": f"step {int(run.snapshot_steps[index])}", "font": {"size": 12}, "x": 1, "xanchor": "right"}
+    shapes = (
+        []
+        if frontier_row is None
+        else [frontier_shape(frontier_row, is_left=is_bar_right(rungs, frontier_row, floor_db))]
+    )
+    return {
+        "data": data,
+        "layout": layout(height + 130, barmode="overlay", shapes=shapes, title=title, **axes),
+    }
+
+
+def draw_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontier: str | None = None) -> "Figure":
+    """Draw the gain ladder as a plotly figure; arguments as for `describe_gain_ladder`."""
+    return draw(describe_gain_ladder(run, snapshot_index=snapshot_index, frontier=frontier))
+
+
+def floor_below(levels: list[float]) -> float:
+    """The level at which -inf is shown: 20 dB under the lowest finite one; and finite ones only bound it."""
+    return min((level for level in levels if math.isfinite(level)), default=0.0) - 20.0
+
+
+def bars_of(rungs: list[Rung], floor_db: float) -> list[dict[str, Any]]:
+    """One trace per cause that occurs: a bar from where the cause's share of a layer's gain starts, as long as it."""
+    traces = []
+    for cause, colour in CAUSE_COLOURS.items():
+        bars = [bar for row, rung in enumerate(rungs) for bar in bars_of_rung(row, rung, cause, floor_db)]
+        if not bars:
+            continue
+        rows, starts, lengths, texts = zip(*bars, strict=True)
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": CAUSE_WORDS[cause],
+                "y": list(rows),
+                "base": list(starts),
+                "x": list(lengths),
+                "width": 0.8,
+                "marker": {"color": colour},
+                "hovertext": list(texts),
+                "hoverinfo": "text",
+            }
+        )
+    return traces
+
+
+def bars_of_rung(row: int, rung: Rung, cause: str, floor_db: float) -> list[tuple[int, float, float, str]]:
+    """The bars of one layer for one cause: row, start, length, what is said on pointing at it."""
+    bars = []
+    start_db = rung.start_db
+    for name, gain_db in rung.gains:
+        end_db = start_db + gain_db
+        if name == cause and math.isfinite(start_db):
+            shown_end = end_db if math.isfinite(end_db) else floor_db
+            text = f"{shown_name(rung.layer.name)}<br>{CAUSE_WORDS[cause]}: {format_db(gain_db)}"
+            text += f"<br>{format_db(rung.start_db)} → {format_db(rung.end_db)}"
+            bars.append((row, round(start_db, 3), round(shown_end - start_db, 3), text))
+        start_db = end_db
+    return bars
+
+
+def connector_of(rungs: list[Rung], floor_db: float) -> dict[str, Any]:
+    """The level itself, a line that leads from rung to rung."""
+    levels: list[float] = []
+    rows: list[float] = []
+    for row, rung in enumerate(rungs):
+        for level, place in (
+            (rung.start_db, row - 0.5),
+            (rung.start_db, row),
+            (rung.end_db, row),
+            (rung.end_db, row + 0.5),
+        ):
+            levels.append(round(max(level, floor_db), 3))
+            rows.append(place)
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": levels,
+        "y": rows,
+        "line": {"color": TEXT_COLOUR, "width": 1},
+        "name": "level",
+        "hoverinfo": "skip",
+    }
+
+
+def marks_of(rungs: list[Rung], floor_db: float) -> list[dict[str, Any]]:
+    """A mark on the floor for every layer behind which no gradient at all is left; no trace where there is none."""
+    rows = [row for row, rung in enumerate(rungs) if rung.end_db == -math.inf]
+    if not rows:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "no gradient left (−∞ dB)",
+            "x": [floor_db] * len(rows),
+            "y": rows,
+            "marker": {"symbol": "x", "size": 8, "color": MARK_COLOUR},
+            "hovertext": [f"{shown_name(rungs[row].layer.name)}<br>−∞ dB" for row in rows],
+            "hoverinfo": "text",
+            "cliponaxis": False,
+        }
+    ]
+
+
+def is_bar_right(rungs: list[Rung], row: int, floor_db: float) -> bool:
+    """Whether a row's bar lies in the right half of the diagram, so that words fit to its left."""
+    levels = [max(level, floor_db) for rung in rungs for level in (rung.start_db, rung.end_db)]
+    middle = (max(rungs[row].start_db, floor_db) + max(rungs[row].end_db, floor_db)) / 2
+    return middle > (min(levels) + max(levels)) / 2
+
+
+def frontier_shape(row: int, *, is_left: bool) -> dict[str, Any]:
+    """A band behind the frontier's row, with words on the side where no bar is."""
+    return {
+        "type": "rect",
+        "xref": "paper",
+        "x0": 0,
+        "x1": 1,
+        "y0": row - 0.5,
+        "y1": row + 0.5,
+        "fillcolor": FRONTIER_BAND_COLOUR,
+        "line": {"width": 1, "color": GRID_COLOUR},
+        "layer": "below",
+        "label": {
+            "text": "starts here",
+            "textposition": f"middle {'left' if is_left else 'right'}",
+            "font": {"size": 11},
+        },
+    }

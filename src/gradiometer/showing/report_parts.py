@@ -1,0 +1,245 @@
+"""The report's sections as HTML: findings, trials, the table of layers, how it was measured. All text is escaped."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradiometer.schema import Diagnosis, Finding, Outcome, Ranking, Run
+from gradiometer.showing.layer_rows import LayerRow
+from gradiometer.showing.wording import (
+    OUTCOME_WORDS,
+    condition_in_words,
+    cure_in_words,
+    cures_in_words,
+    evidence_number,
+    layers_in_words,
+    sentence,
+    written,
+)
+from gradiometer.units import format_bytes, format_db, format_number, format_seconds, format_share
+
+
+def escaped(value: object) -> str:
+    """Escape any value for HTML text and attributes."""
+    return html.escape(str(value))
+
+
+def command_block(command: str) -> str:
+    """A command to try next; nothing where there is none."""
+    return f'<p class="next">Try next: <code>{escaped(command)}</code></p>' if command else ""
+
+
+def findings_section(diagnosis: Diagnosis) -> str:
+    """The findings as cards, worst first, and below them those that the settings ignore."""
+    cards = [finding_card(finding) for finding in diagnosis.findings]
+    if not cards:
+        return ""
+    ignored = [
+        f"<li>{escaped(condition_in_words(finding.condition))} at {escaped(layers_in_words(finding.layers))}: "
+        f"ignored because {escaped(reason)}</li>"
+        for finding, reason in diagnosis.ignored
+    ]
+    tail = f"<h3>Ignored on request</h3><ul>{''.join(ignored)}</ul>" if ignored else ""
+    return f"<section><h2>Findings</h2>{''.join(cards)}{tail}</section>"
+
+
+def finding_card(finding: Finding) -> str:
+    """One finding: what, where, why with its numbers, what happens if nothing is done, what to try."""
+    causes = [finding.cause, *finding.other_causes]
+    reasons = "".join(
+        f"<li>{escaped(sentence(cause.text))}"
+        + (f" <b>{escaped(format_db(cause.share_db))}</b>" if cause.share_db is not None else "")
+        + "</li>"
+        for cause in causes
+    )
+    parts = [
+        f'<article class="card {escaped(finding.severity)}">',
+        f'<h3><span class="badge">{escaped(finding.severity)}</span> ',
+        f"{escaped(condition_in_words(finding.condition))}</h3>",
+        f"<p>{escaped(finding.summary)}</p><dl>",
+        term("Where", f"{layer_names(finding.layers)}, first told at step {finding.step}"),
+        term("Why", f"<ul>{reasons}</ul>"),
+        term("Numbers", evidence_list(finding)),
+        term("If nothing is done", escaped(sentence(finding.prognosis))) if finding.prognosis else "",
+        term("What to try", cure_list(finding)),
+        term("Consequences", consequence_list(finding)) if finding.consequences else "",
+        "</dl></article>",
+    ]
+    return "".join(parts)
+
+
+def term(name: str, body: str) -> str:
+    """One line of a card, its body already HTML."""
+    return f"<dt>{name}</dt><dd>{body}</dd>" if body else ""
+
+
+def layer_names(layers: tuple[str, ...], *, shown_count: int = 6) -> str:
+    """The layers' names, the frontier first; the rest are counted."""
+    names = ", ".join(f"<code>{escaped(name)}</code>" for name in layers[:shown_count])
+    rest_count = len(layers) - shown_count
+    return (names or "the whole network") + (f" and {rest_count} more" if rest_count > 0 else "")
+
+
+def evidence_list(finding: Finding) -> str:
+    """The numbers behind a finding, each with its unit."""
+    rows = []
+    for evidence in finding.evidence:
+        number = escaped(evidence_number(evidence))
+        rows.append(f"<li>{escaped(evidence.text)}" + (f" <b>{number}</b>" if number else "") + "</li>")
+    return f"<ul>{''.join(rows)}</ul>" if rows else ""
+
+
+def cure_list(finding: Finding) -> str:
+    """The cures that fit, best first."""
+    rows = [f"<li>{escaped(cure_in_words(cure))} <code>{escaped(cure)}</code></li>" for cure in finding.cures]
+    return f"<ol>{''.join(rows)}</ol>" if rows else ""
+
+
+def consequence_list(finding: Finding) -> str:
+    """What follows from a finding."""
+    rows = [f"<li>{escaped(entry.summary)}</li>" for entry in finding.consequences]
+    return f"<ul>{''.join(rows)}</ul>"
+
+
+def outcome_section(run: Run) -> str:
+    """What the trials proved: verdict, interval, the change as code, all that was tried; nothing without trials."""
+    outcome = run.outcome
+    if outcome is None:
+        return ""
+    snippet = (
+        f"<h3>The change as code</h3><pre><code>{escaped(outcome.snippet)}</code></pre>" if outcome.snippet else ""
+    )
+    cured = f"<p>Cure: <b>{escaped(cures_in_words(outcome.cures))}</b></p>" if outcome.cures else ""
+    detail = f"<p>{escaped(sentence(outcome.detail))}</p>" if outcome.detail else ""
+    return (
+        f'<section class="outcome"><h2>Cure</h2><p class="headline">{escaped(OUTCOME_WORDS[outcome.verdict])}</p>'
+        f"{cured}{detail}<p>{escaped(outcome_numbers(outcome))}</p>{ranking_table(outcome)}{snippet}</section>"
+    )
+
+
+def outcome_numbers(outcome: Outcome) -> str:
+    """The outcome's numbers in a sentence or two, with what weakens them."""
+    parts = []
+    if outcome.difference is not None:
+        text = f"Final loss changed by {outcome.difference:+.4g}"
+        if outcome.interval is not None:
+            text += (
+                f" ({100 * outcome.confidence:.4g} % interval {outcome.interval[0]:+.4g} to {outcome.interval[1]:+.4g})"
+            )
+        parts.append(f"{text} over {len(outcome.treated)} pairs.")
+    if not outcome.is_paired:
+        parts.append("Batches of control and cured runs differed, so the runs count as unpaired.")
+    if not outcome.control_shows_fault:
+        parts.append("The control did not show the fault again, so nothing is proved.")
+    return " ".join(parts)
+
+
+def ranking_table(outcome: Outcome) -> str:
+    """All that was tried, best first."""
+    if not outcome.ranking:
+        return ""
+    head = "".join(
+        f"<th>{name}</th>" for name in ("cure", "got as far as", "result", "final loss", "difference", "why")
+    )
+    rows = "".join(ranking_row(ranking) for ranking in outcome.ranking)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+
+
+def ranking_row(ranking: Ranking) -> str:
+    """One line of the ranking."""
+    difference = "" if ranking.difference is None else f"{ranking.difference:+.4g}"
+    if ranking.interval is not None:
+        difference += f" ({ranking.interval[0]:+.4g} to {ranking.interval[1]:+.4g})"
+    final_loss = "–" if ranking.final_loss is None else written(ranking.final_loss)
+    cells = (
+        cures_in_words(ranking.cures),
+        ranking.sieve,
+        ranking.verdict or "",
+        final_loss,
+        difference,
+        ranking.detail,
+    )
+    return "<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in cells) + "</tr>"
+
+
+LAYER_HEADINGS = ("layer", "kind", "level", "gain", "slope", "saturated", "dead", "update ratio", "called at")
+
+
+def layers_section(run: Run, rows: Sequence[LayerRow], snapshot_index: int | None, finding: Finding | None) -> str:
+    """The table of layers, output first as in the figures; the worst finding's layers are marked."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{name}</th>" for name in LAYER_HEADINGS)
+    marked = frozenset(finding.layers) if finding is not None else frozenset()
+    body = "".join(layer_row(row, is_marked=row.name in marked) for row in reversed(rows))
+    moment = "" if snapshot_index is None else f", step {int(run.snapshot_steps[snapshot_index])}"
+    return (
+        f"<section><h2>Layers{moment}</h2>"
+        '<p class="how">From the output (top) to the input; slope and update ratio are bare ratios.</p>'
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>'
+    )
+
+
+def layer_row(row: LayerRow, *, is_marked: bool) -> str:
+    """One line of the table of layers."""
+    numbers = (
+        format_db(row.level_db),
+        format_db(row.gain_db),
+        format_number(row.slope),
+        format_share(row.saturated_share),
+        format_share(row.dead_share),
+        format_number(row.update_ratio),
+    )
+    cells = "".join(f'<td class="number">{escaped(number)}</td>' for number in numbers)
+    start = '<tr class="marked">' if is_marked else "<tr>"
+    names = f"<td><code>{escaped(row.name)}</code></td><td>{escaped(row.kind)}</td>"
+    return f"{start}{names}{cells}<td>{escaped(row.call_site or '')}</td></tr>"
+
+
+def measured_section(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> str:
+    """How it was measured: coverage, cost, versions."""
+    facts = run.facts
+    lines = [
+        ("Coverage", diagnosis.coverage.line if diagnosis.coverage.total_count else run.coverage.line),
+        ("Cost of measuring", cost_line(run)),
+        ("Full measurements", f"{facts.get('full_measurement_count', run.snapshot_count)} in {run.step_count} steps"),
+        ("Status", str(facts.get("status", ""))),
+        ("Started", str(facts.get("started_at", ""))),
+        ("Optimizer", str(facts.get("optimizer", ""))),
+        ("Device", str(facts.get("device", ""))),
+        ("Seed", str(facts.get("seed", "") if facts.get("seed") is not None else "")),
+        ("Versions", versions_line(run)),
+        ("Run file", run_file_line(run_file)),
+    ]
+    rows = "".join(term(name, escaped(text)) for name, text in lines if text)
+    events = "".join(f"<li>step {event.step}: {escaped(event.text)}</li>" for event in run.events[:50])
+    notes = f"<h3>What happened</h3><ul>{events}</ul>" if events else ""
+    return f"<section><h2>How it was measured</h2><dl>{rows}</dl>{notes}</section>"
+
+
+def cost_line(run: Run) -> str:
+    """Overhead measured and allowed; empty where neither is known."""
+    allowed, spent = run.facts.get("overhead_allowed"), run.facts.get("overhead_measured")
+    if spent is None:
+        return f"{format_share(allowed)} of the training time allowed" if allowed is not None else ""
+    line = f"{format_share(spent)} of the training time"
+    if allowed is not None:
+        line += f", {format_share(allowed)} allowed"
+        if spent > allowed:
+            line += " (over budget; raise --overhead, or let the run go on until the first measurements are repaid)"
+    seconds = run.facts.get("measuring_seconds")
+    return line + (f", {format_seconds(seconds)} in all" if seconds is not None else "")
+
+
+def versions_line(run: Run) -> str:
+    """Versions of what the run was made with."""
+    names = ("gradiometer", "python", "torch")
+    return ", ".join(f"{name} {run.facts[name]}" for name in names if run.facts.get(name))
+
+
+def run_file_line(run_file: Path | None) -> str:
+    """Where the run file is and how large."""
+    if run_file is None:
+        return ""
+    size = f" ({format_bytes(run_file.stat().st_size)})" if run_file.is_file() else ""
+    return f"{run_file}{size}"

@@ -1,0 +1,171 @@
+"""The words that terminal and report share: verdicts, cures, the command to try next."""
+
+import math
+import re
+import shlex
+from pathlib import Path
+
+from gradiometer.schema import Diagnosis, Evidence, Finding, Run, Verdict
+from gradiometer.units import format_db, format_number
+
+VERDICT_WORDS: dict[Verdict, tuple[str, str]] = {
+    "healthy": ("Healthy", "Nothing was found that keeps this network from learning."),
+    "at_risk": ("At risk", "It trains, but a fault costs a large part of its speed or accuracy."),
+    "broken": ("Broken", "As it stands, this network will not train, or only by luck."),
+    "unknown": ("Unknown", "Too little was seen for a verdict."),
+}
+"""Verdict to its title and its meaning."""
+
+CURE_WORDS: dict[str, str] = {
+    "exchange_activation": "exchange the activation",
+    "redraw_weights": "redraw the weights",
+    "insert_normalisation": "insert normalisation",
+    "clip_gradients": "clip the gradients",
+    "change_learning_rate": "change the learning rate",
+    "exchange_optimizer": "exchange the optimizer",
+}
+"""Cure to what it does, in words; a cure not listed is shown by its name."""
+
+OUTCOME_WORDS: dict[str, str] = {
+    "better": "Proved: the cure is better than the control.",
+    "worse": "The cure is worse than the control.",
+    "not shown": "Nothing is proved: no cure was shown to be better than the control.",
+}
+"""Outcome's verdict to its meaning."""
+
+
+def cure_in_words(label: str) -> str:
+    """Write a cure's label as people say it.
+
+    Example:
+        >>> cure_in_words("exchange_activation:relu+redraw_weights:he")
+        'exchange the activation (relu) and redraw the weights (he)'
+        >>> cure_in_words("clip_gradients")
+        'clip the gradients'
+    """
+    return " and ".join(part_in_words(part) for part in label.split("+"))
+
+
+def part_in_words(part: str) -> str:
+    """Write one part of a cure's label: its name and, in parentheses, its argument."""
+    name, _, argument = part.partition(":")
+    words = CURE_WORDS.get(name, name.replace("_", " "))
+    return f"{words} ({argument})" if argument else words
+
+
+def cures_in_words(cures: tuple[str, ...]) -> str:
+    """Write the cures of one trial; none means the control.
+
+    Example:
+        >>> cures_in_words(()), cures_in_words(("clip_gradients:1.0",))
+        ('untouched control', 'clip the gradients (1.0)')
+    """
+    return " and ".join(cure_in_words(cure) for cure in cures) or "untouched control"
+
+
+def condition_in_words(condition: str) -> str:
+    """Write a condition's name as people say it.
+
+    Example:
+        >>> condition_in_words("non_finite")
+        'non finite'
+    """
+    return condition.replace("_", " ")
+
+
+def worst_finding(diagnosis: Diagnosis) -> Finding | None:
+    """The finding to speak of first, None where there is none."""
+    return diagnosis.findings[0] if diagnosis.findings else None
+
+
+def frontier_of(finding: Finding | None) -> str | None:
+    """The layer at which a finding sets in, None where it names no layer."""
+    return finding.layers[0] if finding is not None and finding.layers else None
+
+
+def layers_in_words(layers: tuple[str, ...], *, shown_count: int = 3) -> str:
+    """Name the frontier and count the rest.
+
+    Example:
+        >>> layers_in_words(("body.0",)), layers_in_words(("a", "b", "c", "d", "e"))
+        ('body.0', 'a, b, c and 2 more')
+    """
+    if not layers:
+        return "the whole network"
+    rest_count = len(layers) - shown_count
+    return ", ".join(layers[:shown_count]) + (f" and {rest_count} more" if rest_count > 0 else "")
+
+
+def evidence_number(evidence: Evidence) -> str:
+    """The number of a piece of evidence with its unit, to stand beside its text; empty where the text names it.
+
+    Example:
+        >>> evidence_number(Evidence("level", -142.5, "dB", "level at the first layer"))
+        '-142.5 dB'
+        >>> evidence_number(Evidence("level", -142.5, "dB", "the level at body.0 is \u2212142.5 dB"))
+        ''
+    """
+    if evidence.value is None:
+        return ""
+    is_level = evidence.unit == "dB"
+    number = format_db(evidence.value) if is_level else f"{written(evidence.value)} {evidence.unit}".strip()
+    said = [float(word) for word in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", evidence.text.replace("\u2212", "-"))]
+    is_said = any(
+        math.isclose(abs(word), scale * abs(evidence.value), rel_tol=0.06) for word in said for scale in (1.0, 100.0)
+    )
+    return "" if is_said or number in evidence.text else number
+
+
+def written(value: float) -> str:
+    """A number as people read it, infinity included.
+
+    Example:
+        >>> written(float("inf")), written(0.5)
+        ('∞', '0.5')
+    """
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    return format_number(value)
+
+
+def verdict_sentence(diagnosis: Diagnosis) -> str:
+    """Say the verdict's meaning, or why there is none."""
+    if diagnosis.verdict == "unknown" and diagnosis.reason:
+        return sentence(diagnosis.reason)
+    return VERDICT_WORDS[diagnosis.verdict][1]
+
+
+def sentence(words: str) -> str:
+    """Give words a capital and a full stop.
+
+    Example:
+        >>> sentence("no full measurement was taken")
+        'No full measurement was taken.'
+    """
+    text = words.strip()
+    if not text:
+        return ""
+    return text[0].upper() + text[1:] + ("" if re.search(r"[.!?]$", text) else ".")
+
+
+def command_of(run: Run) -> str:
+    """The script and its arguments as typed after `gradiometer run`; empty where no script is known."""
+    script = run.facts.get("script")
+    if not script:
+        return ""
+    arguments = [str(argument) for argument in run.facts.get("arguments") or ()]
+    return shlex.join([str(script), *arguments])
+
+
+def next_command(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> str:
+    """The command to try next; empty where there is nothing to type.
+
+    A run with findings and a known script is worth a cure; one already cured, or healthy, a look at its report; one
+    of which too little was seen, a full run.
+    """
+    command = command_of(run)
+    if command and diagnosis.verdict == "unknown":
+        return f"gradiometer run {command}"
+    if command and diagnosis.verdict != "healthy" and run.outcome is None:
+        return f"gradiometer cure {command}"
+    return f"gradiometer report {shlex.quote(str(run_file))}" if run_file is not None else ""

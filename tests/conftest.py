@@ -1,0 +1,25 @@
+"""What holds for every test: one thread, a known random state, and time enough for a busy machine."""
+
+import os
+import random
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+# Read by torch and its libraries when they load, in this process and in those that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A deadline per example would test the machine's load.
+settings.register_profile("gradiometer", deadline=None, print_blob=True)
+settings.load_profile("gradiometer")
+
+
+@pytest.fixture(autouse=True)
+def known_random_state() -> None:
+    """Seed every generator that is loaded; torch is not loaded for the tests that do without it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)

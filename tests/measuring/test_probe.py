@@ -1,0 +1,291 @@
+"""The probe changes nothing, measures what autograd says, and leaves no trace."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import gradiometer
+from gradiometer.session import Watch
+from measuring.networks import ZOO, Data, data_for, loss_of, mlp, seeded, train
+
+OPTIMIZERS = {
+    "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3),
+    "adam": lambda parameters: torch.optim.Adam(parameters, lr=1e-3),
+    "adamw_fused": lambda parameters: torch.optim.AdamW(parameters, lr=1e-3, fused=True),
+    "rmsprop": lambda parameters: torch.optim.RMSprop(parameters, lr=1e-3),
+}
+
+
+def watched_training(name: str, optimizer: str, *, is_watched: bool) -> tuple[dict[str, Tensor], Watch | None]:
+    with seeded():
+        model = ZOO[name]()
+        stepper = OPTIMIZERS[optimizer](parameter for parameter in model.parameters() if parameter.requires_grad)
+        watching = gradiometer.watch(model, stepper, overhead=1.0) if is_watched else None
+        if watching is not None:
+            watching.start()
+        train(model, stepper, data_for(name))
+        if watching is not None:
+            watching.stop()
+            assert not watching.session.probe.guard.is_broken, watching.run.events
+            assert watching.run.snapshot_count == 8
+        state = {**model.state_dict(), "rng": torch.get_rng_state()}
+    return state, watching
+
+
+def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for key, tensor in one.items():
+        assert tensor.dtype == other[key].dtype
+        assert tensor.numpy().tobytes() == other[key].numpy().tobytes(), key
+
+
+def test_an_assertion_on_bits_fails_for_one_bit() -> None:
+    one = {"w": torch.tensor([1.0, float("nan")])}
+    other = {"w": torch.tensor([1.0 + 2**-23, float("nan")])}
+    assert_same_bits(one, {"w": one["w"].clone()})
+    with pytest.raises(AssertionError):
+        assert_same_bits(one, other)
+
+
+@pytest.mark.parametrize("name", ZOO)
+def test_leaves_weights_and_random_state_bit_for_bit_alone(name: str) -> None:
+    bare, _ = watched_training(name, "sgd", is_watched=False)
+    watched, _ = watched_training(name, "sgd", is_watched=True)
+    assert_same_bits(bare, watched)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["resnet", "transformer"])
+def test_leaves_weights_alone_under_every_optimizer(name: str, optimizer: str) -> None:
+    bare, _ = watched_training(name, optimizer, is_watched=False)
+    watched, _ = watched_training(name, optimizer, is_watched=True)
+    assert_same_bits(bare, watched)
+
+
+def oracle_gains(model: nn.Sequential, data: Data) -> dict[str, float]:
+    """Each layer's own gain from vector-Jacobian products of the layer alone, taken one by one."""
+    outputs: list[Tensor] = []
+    value = data.inputs[0]
+    inputs: list[Tensor] = []
+    for layer in model:
+        inputs.append(value)
+        value = layer(value)
+        value.retain_grad()
+        outputs.append(value)
+    F.cross_entropy(value, data.targets[0]).backward()
+    gains = {}
+    for index, layer in enumerate(model):
+        if index == 0:
+            continue
+        alone = inputs[index].detach().clone().requires_grad_()
+        (contribution,) = torch.autograd.grad(layer(alone), alone, outputs[index].grad)
+        gains[str(index)] = float(contribution.norm() / outputs[index].grad.norm())
+    model.zero_grad()
+    return gains
+
+
+@pytest.mark.parametrize("activation", [nn.Sigmoid, nn.ReLU, nn.Tanh, nn.GELU, lambda: nn.ReLU(inplace=True)])
+def test_measures_each_layers_own_gain_as_autograd_gives_it(activation: type[nn.Module]) -> None:
+    with seeded():
+        model = mlp(5, activation).double()
+    data = data_for("mlp", torch.float64)
+    expected = (
+        oracle_gains(copy.deepcopy(model) if activation in (nn.Sigmoid, nn.Tanh) else model, data)
+        if not getattr(model[1], "inplace", False)
+        else oracle_gains(mlp_twin(model), data)
+    )
+    run = run_of_one_step(model, data)
+    for name, gain in expected.items():
+        measured = run.layer_columns["gain_db"][0, run.layer_index(name)]
+        assert 10 ** (measured / 20) == pytest.approx(gain, rel=1e-5), name
+
+
+def mlp_twin(model: nn.Sequential) -> nn.Sequential:
+    """The same network with ReLU out of place, which the oracle can take apart."""
+    twin = copy.deepcopy(model)
+    for module in twin.modules():
+        if isinstance(module, nn.ReLU):
+            module.inplace = False
+    return twin
+
+
+def run_of_one_step(model: nn.Module, data: Data) -> gradiometer.Run:
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
+        optimizer.zero_grad()
+        loss_of(model, data.inputs[0], data.targets[0]).backward()
+        optimizer.step()
+    return watching.run
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    depth=st.integers(1, 6),
+    activation=st.sampled_from([nn.Sigmoid, nn.ReLU, nn.Tanh, nn.SiLU, nn.PReLU, nn.Identity]),
+    scale=st.sampled_from([0.01, 1.0, 30.0]),
+)
+def test_gains_along_the_trunk_add_up(depth: int, activation: type[nn.Module], scale: float) -> None:
+    with seeded():
+        model = mlp(depth, activation)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale)
+    assert_budget_closes(run_of_one_step(model, data_for("mlp")))
+
+
+@pytest.mark.parametrize("name", [name for name in ZOO if name not in {"bare", "one_layer"}])
+def test_gains_add_up_on_every_network(name: str) -> None:
+    with seeded():
+        model = ZOO[name]()
+    run = run_of_one_step(model, data_for(name))
+    assert_budget_closes(run)
+
+
+def assert_budget_closes(run: gradiometer.Run) -> None:
+    trunk = run.trunk(0)
+    levels = run.layer_columns["level_db"][0, trunk]
+    gains = run.layer_columns["gain_db"][0, trunk]
+    assert len(trunk) >= 1
+    if torch.isfinite(torch.tensor(levels)).all():
+        assert gains[:-1].sum() == pytest.approx(levels[-1] - levels[0], abs=1e-3)
+
+
+def test_names_the_trunk_of_a_residual_network_with_its_blocks() -> None:
+    with seeded():
+        model = ZOO["resnet"]()
+    run = run_of_one_step(model, data_for("resnet"))
+    names = [run.layers[index].name for index in run.trunk(0)]
+    assert names == [
+        "head", "before head", "blocks.1.relu#2", "blocks.1", "blocks.0.relu#2", "blocks.0", "tanh", "stem",
+    ]  # fmt: skip
+
+
+def test_keeps_nothing_on_modules_amid_a_full_step() -> None:
+    with seeded():
+        model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = data_for("mlp")
+    with gradiometer.watch(model, optimizer, overhead=1.0):
+        loss = loss_of(model, data.inputs[0], data.targets[0])
+        twin = pickle.loads(pickle.dumps(model))
+        copied = copy.deepcopy(model)
+        buffer = io.BytesIO()
+        torch.save(model, buffer)
+        loss.backward()
+        optimizer.step()
+    for module in (*model.modules(), *twin.modules(), *copied.modules()):
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._backward_hooks
+
+
+def test_attaching_a_thousand_times_leaves_no_hook() -> None:
+    from torch.nn.modules import module as torch_module
+    from torch.optim import optimizer as torch_optimizer
+
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    backward = torch.autograd.backward
+    for _ in range(1000):
+        watching = gradiometer.watch(model, optimizer)
+        watching.session.probe.attach()
+        watching.session.probe.detach()
+        watching.session.writer.close()
+    assert torch.autograd.backward is backward
+    assert not torch_module._global_forward_hooks
+    assert not torch_module._global_forward_pre_hooks
+    assert not torch_optimizer._global_optimizer_pre_hooks
+    assert not torch_optimizer._global_optimizer_post_hooks
+    assert not optimizer._optimizer_step_post_hooks
+
+
+def test_measures_the_update_that_was_really_made() -> None:
+    with seeded():
+        model = nn.Linear(100, 100)
+        inputs = torch.randn(8, 100)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    before = model.weight.detach().clone()
+    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
+        model(inputs).square().mean().backward()
+        raw = model.weight.grad.norm().item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        clipped = model.weight.grad.norm().item()
+        optimizer.step()
+    run = watching.run
+    index = [parameter.name for parameter in run.parameters].index("weight")
+    column = {name: values[0, index] for name, values in run.parameter_columns.items()}
+    true_ratio = float((model.weight.detach() - before).norm() / before.norm())
+    # 4 096 of 10 000 elements are read: 1.1 % of standard error, four of them allowed.
+    assert column["update_ratio"] == pytest.approx(true_ratio, rel=0.045)
+    assert column["gradient_rms"] == pytest.approx(raw / 100, rel=1e-5)
+    assert column["clipped_gradient_rms"] == pytest.approx(clipped / 100, rel=1e-5)
+    assert column["learning_rate"] == 0.1
+
+
+def test_counts_accumulated_backward_passes_as_one_step() -> None:
+    with seeded():
+        model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = data_for("mlp")
+    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
+        for _ in range(3):
+            optimizer.zero_grad()
+            for batch in range(4):
+                (loss_of(model, data.inputs[batch], data.targets[batch]) / 4).backward()
+            expected = model[0].weight.grad.norm().item() / 16
+            optimizer.step()
+    run = watching.run
+    assert run.step_count == 3
+    assert run.parameter_columns["gradient_rms"][-1, 0] == pytest.approx(expected, rel=1e-5)
+    assert_budget_closes(run)
+
+
+def test_follows_updates_written_by_hand() -> None:
+    with seeded():
+        model = mlp()
+    data = data_for("mlp")
+    with gradiometer.watch(model, None, overhead=1.0) as watching:
+        for step in range(5):
+            model.zero_grad()
+            loss_of(model, data.inputs[step % 4], data.targets[step % 4]).backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 0.1 * parameter.grad
+    run = watching.run
+    assert run.step_count == 5
+    assert run.parameter_columns["update_ratio"][2, 0] > 0.0
+
+
+def test_a_fault_of_its_own_detaches_and_training_goes_on() -> None:
+    with seeded():
+        model = mlp()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    data = data_for("mlp")
+    watching = gradiometer.watch(model, optimizer, overhead=1.0)
+    watching.session.probe.memory.windows["1"] = None  # type: ignore[assignment]
+    with watching:
+        train(model, optimizer, data, steps=3)
+    run = watching.run
+    assert [event.kind for event in run.events] == ["fault"]
+    assert "Traceback" in run.events[0].text
+    assert not watching.session.probe.is_attached
+
+
+def test_sees_where_a_nan_begins() -> None:
+    class Logarithm(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.log(x - x.detach())
+
+    with seeded():
+        model = nn.Sequential(nn.Linear(16, 16), Logarithm(), nn.Linear(16, 10))
+    run = run_of_one_step(model, data_for("mlp"))
+    counts = run.layer_columns["output_nonfinite_count"][0]
+    assert counts.tolist() == [0.0, 128.0, 80.0]
+    assert run.losses[0].nonfinite_counts.tolist() == [1]

@@ -1,0 +1,72 @@
+"""Saturated and dead units against counts made with numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from gradiometer.activations import ACTIVATIONS, activation_of
+from gradiometer.measuring.unit_windows import WINDOW_BATCHES, UnitWindow
+
+
+def shares(window: UnitWindow) -> tuple[float | None, float | None, int]:
+    saturated, dead, examples = window.shares()
+    return (
+        None if saturated is None else float(saturated),
+        None if dead is None else float(dead),
+        examples,
+    )
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "hardtanh", "softsign"])
+def test_a_unit_is_saturated_by_its_slope_on_most_examples(name: str) -> None:
+    activation = ACTIVATIONS[name]
+    generator = np.random.default_rng(3)
+    pre = generator.normal(0.0, 1.0, (200, 6)) * np.array([0.1, 1.0, 30.0, 300.0, 3000.0, 1.0])
+    pre[:, 5] = np.where(np.arange(200) < 189, 100.0, 0.0)  # flat on 94.5 %: not saturated
+    flat = np.abs(activation.slope(pre)) < 0.05 * activation.greatest_slope
+    expected = float((flat.mean(0) >= 0.95).mean())
+    window = UnitWindow()
+    window.add(activation, torch.from_numpy(pre), torch.from_numpy(activation.function(pre)), 1)
+    saturated, dead, examples = shares(window)
+    assert saturated == pytest.approx(expected)
+    assert dead is None
+    assert examples == 200
+
+
+def test_a_unit_is_dead_only_if_no_example_of_the_window_wakes_it() -> None:
+    relu = activation_of("relu")
+    window = UnitWindow()
+    pre = torch.full((10, 4), -1.0)
+    window.add(relu, pre, pre.relu(), 1)
+    assert shares(window)[1] == 1.0
+    awake = pre.clone()
+    awake[3, 2] = 0.5
+    window.add(relu, awake, awake.relu(), 1)
+    assert shares(window)[1] == 0.75
+
+
+def test_a_window_forgets_what_is_older_than_sixteen_batches() -> None:
+    relu = activation_of("relu")
+    window = UnitWindow()
+    awake, asleep = torch.ones(4, 2), -torch.ones(4, 2)
+    window.add(relu, awake, awake.relu(), 1)
+    for _ in range(2 * WINDOW_BATCHES):
+        window.add(relu, asleep, asleep.relu(), 1)
+    assert shares(window)[1] == 1.0
+
+
+def test_channels_are_units_of_a_convolution() -> None:
+    relu = activation_of("relu")
+    pre = torch.randn(5, 3, 8, 8)
+    pre[:, 1] = -1.0
+    window = UnitWindow()
+    window.add(relu, pre, pre.relu(), 1)
+    assert shares(window)[1] == pytest.approx(1 / 3)
+
+
+def test_a_layer_that_changes_its_width_starts_anew() -> None:
+    relu = activation_of("relu")
+    window = UnitWindow()
+    window.add(relu, -torch.ones(4, 2), torch.zeros(4, 2), 1)
+    window.add(relu, torch.ones(4, 3), torch.ones(4, 3), 1)
+    assert shares(window)[1:] == (0.0, 4)

@@ -1,0 +1,287 @@
+"""Write-then-read is the identity, NaN, infinity, subnormals and emptiness included."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradiometer.recording.reader import read_run
+from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import (
+    LAYER_COLUMNS,
+    PARAMETER_COLUMNS,
+    SNAPSHOT_COLUMNS,
+    STEP_COLUMNS,
+    Coverage,
+    Event,
+    Layer,
+    LayerStats,
+    Outcome,
+    Parameter,
+    ParameterStats,
+    Ranking,
+    Run,
+    Snapshot,
+    StepStats,
+    Trial,
+    columns_of,
+)
+
+NUMBERS = st.one_of(st.none(), st.floats(), st.sampled_from([5e-324, -2.2e-308, math.inf, -math.inf, math.nan, -0.0]))
+COUNTS = st.integers(0, 2**53 - 1)
+NAMES = st.text(st.characters(blacklist_categories=["Cs"]), max_size=12)
+TEXTS = NAMES
+SMALL_COUNTS = st.one_of(st.none(), COUNTS)
+
+layers = st.builds(
+    Layer,
+    name=NAMES,
+    kind=TEXTS,
+    role=st.sampled_from(["leaf", "block", "function"]),
+    position=st.integers(0, 5),
+    call_site=st.none() | TEXTS,
+    activation=st.none() | TEXTS,
+    greatest_slope=st.none() | st.floats(allow_nan=False),
+    unit_count=SMALL_COUNTS,
+    fan_in=SMALL_COUNTS,
+    fan_out=SMALL_COUNTS,
+    parameters=st.lists(NAMES, max_size=3).map(tuple),
+)
+parameters = st.builds(
+    Parameter,
+    name=NAMES,
+    layer=st.none() | NAMES,
+    shape=st.lists(st.integers(0, 2**40), max_size=4).map(tuple),
+    dtype=TEXTS,
+    is_trainable=st.booleans(),
+    is_optimized=st.booleans(),
+)
+steps = st.builds(
+    StepStats,
+    step=COUNTS,
+    losses=st.lists(st.tuples(NAMES, NUMBERS, COUNTS, COUNTS), max_size=3, unique_by=lambda loss: loss[0]).map(tuple),
+    learning_rate=NUMBERS,
+    total_norm=NUMBERS,
+    clipped_total_norm=NUMBERS,
+    step_seconds=NUMBERS,
+    measuring_seconds=NUMBERS,
+    is_skipped=st.booleans(),
+    batch_fingerprint=st.none() | TEXTS,
+)
+trials = st.builds(
+    Trial,
+    cures=st.lists(TEXTS, max_size=2).map(tuple),
+    seed=st.integers(-(2**63), 2**63 - 1),
+    sieve=TEXTS,
+    run_file=TEXTS,
+    status=TEXTS,
+    final_loss=st.none() | st.floats(allow_nan=False),
+    step_count=COUNTS,
+    elapsed_seconds=st.none() | st.floats(allow_nan=False),
+    is_paired=st.none() | st.booleans(),
+    detail=TEXTS,
+)
+FINITE = st.floats(allow_nan=False)
+INTERVALS = st.none() | st.tuples(FINITE, FINITE)
+VERDICTS = st.sampled_from(["better", "worse", "not shown"])
+rankings = st.builds(
+    Ranking,
+    cures=st.lists(TEXTS, max_size=2).map(tuple),
+    sieve=TEXTS,
+    verdict=st.none() | VERDICTS,
+    final_loss=st.none() | FINITE,
+    difference=st.none() | FINITE,
+    interval=INTERVALS,
+    detail=TEXTS,
+)
+outcomes = st.builds(
+    Outcome,
+    verdict=VERDICTS,
+    cures=st.lists(TEXTS, max_size=2).map(tuple),
+    control=st.lists(FINITE, max_size=3).map(tuple),
+    treated=st.lists(FINITE, max_size=3).map(tuple),
+    difference=st.none() | FINITE,
+    interval=INTERVALS,
+    confidence=st.floats(0.0, 1.0),
+    is_paired=st.booleans(),
+    control_shows_fault=st.booleans(),
+    ranking=st.lists(rankings, max_size=2).map(tuple),
+    snippet=TEXTS,
+    detail=TEXTS,
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@st.composite
+def snapshot_lists(draw: st.DrawFn) -> tuple[list[Layer], list[Parameter], list[Snapshot]]:
+    known_layers = draw(st.lists(layers, max_size=4, unique_by=lambda layer: layer.name))
+    known_parameters = draw(st.lists(parameters, max_size=4, unique_by=lambda parameter: parameter.name))
+    snapshots = []
+    for step in sorted(draw(st.sets(COUNTS, max_size=4))):
+        seen_layers = draw(st.lists(st.sampled_from(known_layers), unique=True)) if known_layers else []
+        seen = draw(st.lists(st.sampled_from(known_parameters), unique=True)) if known_parameters else []
+        snapshots.append(
+            Snapshot(
+                step=step,
+                layers=tuple(LayerStats(layer.name, *draw(_values(LAYER_COLUMNS))) for layer in seen_layers),
+                parameters=tuple(ParameterStats(one.name, *draw(_values(PARAMETER_COLUMNS))) for one in seen),
+                **dict(zip(SNAPSHOT_COLUMNS, draw(_values(SNAPSHOT_COLUMNS)), strict=True)),
+            )
+        )
+    return known_layers, known_parameters, snapshots
+
+
+def _values(names: tuple[str, ...]) -> st.SearchStrategy[tuple[Any, ...]]:
+    whole = ("trunk_position", "window_examples")
+    return st.tuples(*(COUNTS if name.endswith("_count") or name in whole else NUMBERS for name in names))
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    np.testing.assert_array_equal(np.asarray(found), np.asarray(expected), strict=True)
+
+
+def assert_row_holds(columns: Mapping[str, Any], row: int, names: list[str], by_name: Mapping[str, Any]) -> None:
+    for field, grid in columns.items():
+        values = [getattr(by_name.get(name), field, None) for name in names]
+        assert_same(grid[row], np.array([math.nan if value is None else value for value in values], dtype=np.float64))
+
+
+def record(path: Path | None, add: Any) -> Run:
+    writer = RunWriter(path)
+    add(writer)
+    writer.close()
+    assert writer.fault is None
+    return writer.read() if path is None else read_run(path)
+
+
+@settings(max_examples=40, deadline=None)
+@given(material=snapshot_lists())
+def test_reads_back_every_snapshot_it_wrote(material: tuple[list[Layer], list[Parameter], list[Snapshot]]) -> None:
+    known_layers, known_parameters, snapshots = material
+
+    def add(writer: RunWriter) -> None:
+        writer.add_layers(known_layers)
+        writer.add_parameters(known_parameters)
+        for snapshot in snapshots:
+            writer.add_snapshot(snapshot)
+
+    with TemporaryDirectory() as folder:
+        for path in (Path(folder) / "run.gradiometer", None):
+            run = record(path, add)
+            assert run.layers == tuple(sorted(known_layers, key=lambda layer: layer.position))
+            assert run.parameters == tuple(known_parameters)
+            assert_same(run.snapshot_steps, np.array([s.step for s in snapshots], dtype=np.int64))
+            for name, column in columns_of(snapshots, SNAPSHOT_COLUMNS).items():
+                assert_same(run.snapshot_columns[name], column)
+            for row, snapshot in enumerate(snapshots):
+                layer_names = [layer.name for layer in run.layers]
+                assert_row_holds(run.layer_columns, row, layer_names, {s.layer: s for s in snapshot.layers})
+                parameter_names = [parameter.name for parameter in run.parameters]
+                assert_row_holds(
+                    run.parameter_columns, row, parameter_names, {s.parameter: s for s in snapshot.parameters}
+                )
+
+
+@settings(max_examples=40, deadline=None)
+@given(stats=st.lists(steps, max_size=5, unique_by=lambda step: step.step))
+def test_reads_back_every_step_it_wrote(stats: list[StepStats]) -> None:
+    def add(writer: RunWriter) -> None:
+        for step in stats:
+            writer.add_step(step)
+
+    run = record(None, add)
+    ordered = sorted(stats, key=lambda step: step.step)
+    assert_same(run.steps, np.array([step.step for step in ordered], dtype=np.int64))
+    for name, column in columns_of(ordered, STEP_COLUMNS).items():
+        assert_same(run.step_columns[name], column)
+    expected_sites = list(dict.fromkeys(loss[0] for step in stats for loss in step.losses))
+    assert [series.site for series in run.losses] == expected_sites
+    for series in run.losses:
+        rows = [(s.step, *loss[1:]) for s in ordered for loss in s.losses if loss[0] == series.site]
+        assert_same(series.steps, np.array([row[0] for row in rows], dtype=np.int64))
+        assert_same(series.values, np.array([math.nan if row[1] is None else row[1] for row in rows]))
+        assert_same(series.nonfinite_counts, np.array([row[3] for row in rows], dtype=np.int64))
+    assert run.fingerprints == {s.step: s.batch_fingerprint for s in stats if s.batch_fingerprint is not None}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    facts=st.dictionaries(NAMES, json_values, max_size=4),
+    happened=st.lists(st.builds(Event, step=COUNTS, kind=TEXTS, text=TEXTS), max_size=4),
+    coverage=st.builds(
+        Coverage,
+        seen_count=COUNTS,
+        total_count=COUNTS,
+        unseen=st.lists(st.tuples(TEXTS, TEXTS), max_size=3).map(tuple),
+        notes=st.lists(TEXTS, max_size=3).map(tuple),
+    ),
+    tried=st.lists(trials, max_size=4, unique_by=lambda t: (t.cures, t.seed, t.sieve, t.run_file)),
+    outcome=outcomes,
+)
+def test_reads_back_facts_events_coverage_and_trials(
+    facts: dict[str, Any], happened: list[Event], coverage: Coverage, tried: list[Trial], outcome: Outcome
+) -> None:
+    def add(writer: RunWriter) -> None:
+        writer.add_facts(facts)
+        for event in happened:
+            writer.add_event(event)
+        writer.set_coverage(coverage)
+        writer.add_trials(tried)
+        writer.set_outcome(outcome)
+
+    run = record(None, add)
+    assert run.facts == facts
+    assert run.events == tuple(happened)
+    assert run.coverage == coverage
+    assert run.trials == tuple(tried)
+    assert run.outcome == outcome
+
+
+def test_reads_an_empty_run_as_an_empty_run(tmp_path: Path) -> None:
+    run = record(tmp_path / "run.gradiometer", lambda writer: None)
+    assert run.step_count == 0
+    assert run.snapshot_count == 0
+    assert run.layer_columns["gain_db"].shape == (0, 0)
+    assert run.step_columns["total_norm"].shape == (0,)
+    assert run.losses == ()
+    assert run.outcome is None
+
+
+def test_takes_numpy_scalars_and_strange_names() -> None:
+    def add(writer: RunWriter) -> None:
+        writer.add_facts({"script": "caf\udce9.py", "rate": np.float32(0.5), "folder": Path("/a"), "shape": (1, 2)})
+        writer.add_step(StepStats(step=np.int64(3), total_norm=np.float32(2.0)))  # type: ignore[arg-type]
+        writer.add_snapshot(Snapshot(step=3, layers=(LayerStats(layer="caf\udce9", gain_db=1.0),)))
+
+    run = record(None, add)
+    assert run.facts == {"script": "caf\udce9.py", "rate": 0.5, "folder": "/a", "shape": [1, 2]}
+    assert run.step_columns["total_norm"].tolist() == [2.0]
+    assert run.layers[0].name == "caf\\udce9"
+    assert run.layer_columns["gain_db"].tolist() == [[1.0]]
+
+
+def test_keeps_measurements_of_a_layer_that_is_described_later() -> None:
+    def add(writer: RunWriter) -> None:
+        writer.add_snapshot(Snapshot(step=0, layers=(LayerStats(layer="head", gain_db=-3.0),)))
+        writer.add_layers([Layer(name="head", kind="Linear", role="leaf", position=7)])
+
+    run = record(None, add)
+    assert run.layers == (Layer(name="head", kind="Linear", role="leaf", position=7),)
+    assert run.layer_columns["gain_db"].tolist() == [[-3.0]]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 5e-324, 0.0])
+def test_keeps_what_is_not_measured_apart_from_what_is_not_finite(value: float) -> None:
+    run = record(None, lambda writer: writer.add_step(StepStats(step=0, losses=(("a.py:1", value, 2, 1),))))
+    assert_same(run.losses[0].values, np.array([value]))
+    assert run.losses[0].nonfinite_counts.tolist() == [1]

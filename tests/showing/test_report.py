@@ -1,0 +1,193 @@
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from gradiometer.errors import RunFileError
+from gradiometer.schema import Diagnosis, Run
+from gradiometer.showing.report import page_beside, render_report, write_report
+from showing.made_run import made_diagnosis, made_outcome, made_run
+
+HOSTILE = 'encoder.</script><img src=x onerror="alert(1)">.<a href="javascript:alert(1)">x</a>.'
+BROWSER_OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+class Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+def elements_of(page: str) -> list[tuple[str, dict[str, str | None]]]:
+    parser = Elements()
+    parser.feed(page)
+    return parser.tags
+
+
+def text_of(page: str) -> str:
+    """The page's text without plotly.js."""
+    body = page[: page.index('<script type="application/json"')]
+    return " ".join(re.sub(r"<[^>]+>", " ", body[body.index("<main>") :]).split())
+
+
+def test_says_verdict_findings_cure_figures_layers_and_cost_in_this_order() -> None:
+    text = text_of(render_report(made_run(), made_diagnosis()))
+    words = ("Broken", "Findings", "vanishing", "Where", "Why", "If nothing is done", "What to try", "Consequences")
+    sections = ("Proved", "Gain ladder", "Learning speed", "Trials", "Layers, step 4", "How it was measured")
+    places = [text.index(word) for word in (*words, *sections)]
+    assert places == sorted(places)
+    assert "0.83 % of the training time, 1 % allowed" in text
+    assert "21 of 21 layers seen" in text
+    assert "torch 2.13.0" in text
+
+
+def test_shows_a_line_of_the_table_for_every_layer() -> None:
+    text = text_of(render_report(made_run(), made_diagnosis()))
+    table = text[text.index("Layers, step 4") :]
+    assert all(f"body.{index} " in table for index in range(21))
+
+
+def test_says_when_measuring_cost_more_than_was_allowed() -> None:
+    text = text_of(render_report(made_run(overhead_measured=0.03), made_diagnosis()))
+    assert "over budget; raise --overhead" in text
+
+
+def test_says_that_nothing_was_proved() -> None:
+    outcome = replace(made_outcome(), verdict="not shown", snippet="", control_shows_fault=False)
+    text = text_of(render_report(replace(made_run(), outcome=outcome), made_diagnosis()))
+    assert "Nothing is proved" in text
+    assert "The change as code" not in text
+
+
+@pytest.mark.parametrize(
+    "run", [Run(), made_run(0, is_cured=False), made_run(250)], ids=["nothing", "one", "five hundred"]
+)
+def test_writes_a_page_under_six_megabytes_for_any_network(run: Run, tmp_path: Path) -> None:
+    path = write_report(run, Diagnosis("unknown", reason="too few steps"), tmp_path / "page.html")
+    assert path.stat().st_size < 6_000_000
+    assert page_text_count(path, "Plotly.react") >= 1
+
+
+def page_text_count(path: Path, words: str) -> int:
+    return path.read_text(encoding="utf-8").count(words)
+
+
+def test_embeds_plotly_once_and_points_nowhere() -> None:
+    page = render_report(made_run(), made_diagnosis())
+    tags = elements_of(page)
+    scripts = [attributes for tag, attributes in tags if tag == "script"]
+    assert len(scripts) == 3
+    links = [value for _, attributes in tags for name, value in attributes.items() if name in {"src", "href"}]
+    assert links == ["data:,"]
+
+
+def test_lets_no_layer_name_become_an_element_or_end_a_script() -> None:
+    page = render_report(made_run(3, prefix=HOSTILE), made_diagnosis(HOSTILE + "1"))
+    assert {"img", "a"}.isdisjoint(tag for tag, _ in elements_of(page))
+    assert page.count("</script>") == 3
+    data = page.split('id="figure-data">')[1].split("</script>")[0]
+    assert "onerror" in data
+    assert "<a href" not in json.dumps(json.loads(data))
+
+
+def test_refuses_to_write_the_page_over_the_run_file_or_where_it_can_not(tmp_path: Path) -> None:
+    run_file = tmp_path / "a.run"
+    with pytest.raises(RunFileError, match="--output"):
+        write_report(Run(), Diagnosis("unknown"), run_file, run_file=run_file)
+    with pytest.raises(RunFileError, match="Choose another place with --output FILE"):
+        write_report(Run(), Diagnosis("unknown"), tmp_path / "nowhere" / "page.html")
+
+
+def test_puts_the_page_beside_the_run_file_and_never_over_it() -> None:
+    assert page_beside(Path("runs/a.grad")) == Path("runs/a.html")
+    assert page_beside(Path("runs/a.html")) == Path("runs/a.html.report.html")
+
+
+def test_renders_without_torch_and_without_importing_plotly() -> None:
+    code = (
+        "import sys; from gradiometer.showing.report import render_report; from gradiometer.schema import *; "
+        "render_report(Run(), Diagnosis('unknown')); print('torch' in sys.modules, 'plotly' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's own browser; skipped where there is none."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=executable, args=BROWSER_OPTIONS)
+        yield browser
+        browser.close()
+
+
+PAGES = {
+    "cured": (made_run(), made_diagnosis()),
+    "hostile": (made_run(8, prefix=HOSTILE, cut_at=5), made_diagnosis(HOSTILE + "9")),
+    "five hundred layers": (made_run(250, prefix="a.transformer.with.long.names."), made_diagnosis()),
+    "one layer": (made_run(0, is_cured=False), Diagnosis("healthy")),
+    "nothing": (Run(), Diagnosis("unknown")),
+}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", PAGES)
+def test_draws_every_figure_in_a_browser_without_error_overflow_or_request(
+    browser, tmp_path: Path, name: str, width: int
+) -> None:
+    path = write_report(*PAGES[name], tmp_path / "page.html")
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme="dark" if width == 390 else "light")
+    said: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("dialog", lambda dialog: said.append("a dialog: a name was run as code"))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    page.wait_for_selector("body[data-drawn]", timeout=60_000)
+    figure_count = page.locator("[data-figure]").count()
+    assert page.locator("[data-figure] svg.main-svg").count() >= figure_count >= 4
+    assert page.evaluate("document.body.dataset.drawn") == str(figure_count)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.evaluate(NAMES_CUT_OFF) == []
+    assert page.locator("svg a[*|href^='javascript']").count() == 0
+    assert said == []
+    assert [url for url in asked if not url.startswith(("data:", "blob:")) and url != path.as_uri()] == []
+    page.close()
+
+
+NAMES_CUT_OFF = """() => {
+  const cut = [];
+  for (const figure of document.querySelectorAll("[data-figure]")) {
+    const frame = figure.getBoundingClientRect();
+    for (const text of figure.querySelectorAll(".ytick text, .xtick text, .ytitle, .xtitle, .legendtext")) {
+      const box = text.getBoundingClientRect();
+      if (box.width && (box.left < frame.left - 1 || box.right > frame.right + 1)) {
+        cut.push(figure.id + ": " + text.textContent);
+      }
+    }
+  }
+  return cut;
+}"""

@@ -1,0 +1,63 @@
+import pytest
+
+from gradiometer.schema import Diagnosis, Evidence
+from gradiometer.showing.wording import (
+    VERDICT_WORDS,
+    cure_in_words,
+    evidence_number,
+    layers_in_words,
+    next_command,
+    verdict_sentence,
+)
+from showing.made_run import made_diagnosis, made_run
+
+
+def test_says_what_a_pair_of_cures_does() -> None:
+    words = cure_in_words("change_learning_rate:x0.1+clip_gradients:1.0")
+    assert words == "change the learning rate (x0.1) and clip the gradients (1.0)"
+
+
+def test_says_the_name_of_a_cure_it_has_no_words_for() -> None:
+    assert cure_in_words("open_forget_gates") == "open forget gates"
+
+
+def test_names_the_whole_network_where_a_finding_names_no_layer() -> None:
+    assert layers_in_words(()) == "the whole network"
+
+
+def test_tells_to_try_a_cure_with_the_script_as_it_was_called(tmp_path) -> None:
+    run = made_run(is_cured=False, script="my script.py", arguments=["--name", "a b"])
+    assert next_command(run, made_diagnosis(), None) == "gradiometer cure 'my script.py' --name 'a b'"
+
+
+def test_tells_to_read_the_report_of_a_healthy_run(tmp_path) -> None:
+    command = next_command(made_run(is_cured=False), Diagnosis("healthy"), tmp_path / "a b.run")
+    assert command == f"gradiometer report '{tmp_path / 'a b.run'}'"
+
+
+def test_tells_to_run_on_where_too_little_was_seen() -> None:
+    assert next_command(made_run(), Diagnosis("unknown"), None) == "gradiometer run train.py --epochs 3"
+
+
+def test_has_no_command_for_a_run_without_script_and_file() -> None:
+    assert next_command(made_run(script=None), made_diagnosis(), None) == ""
+
+
+def test_says_why_there_is_no_verdict() -> None:
+    assert verdict_sentence(Diagnosis("unknown", reason="no step was taken")) == "No step was taken."
+    assert verdict_sentence(Diagnosis("unknown")) == VERDICT_WORDS["unknown"][1]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text", "number"),
+    [
+        (-142.5, "dB", "the level at body.0", "-142.5 dB"),
+        (-142.5, "dB", "the level at body.0 is \u2212142.5 dB", ""),
+        (0.37, "", "37 % of its units are dead", ""),
+        (3.2e-7, "", "the weights moved by 3.2e-07", ""),
+        (float("inf"), "", "the loss", "∞"),
+        (None, "", "the loss is NaN from step 4 on", ""),
+    ],
+)
+def test_sets_a_number_beside_evidence_that_does_not_say_it(value, unit, text, number) -> None:
+    assert evidence_number(Evidence("a name", value, unit, text)) == number

@@ -1,0 +1,42 @@
+import pytest
+
+from gradiometer.prescribing import MEASURES_AGAINST, PRESCRIPTIONS, can_act_on, cures_for
+
+CAUSES = {
+    "activation_slope",
+    "saturation",
+    "weight_scale",
+    "depth",
+    "learning_rate",
+    "input_scale",
+    "normalisation",
+    "number_format",
+    "loss",
+    "unknown",
+}
+CONDITIONS = {"vanishing", "exploding", "saturated", "dead", "stuck", "non_finite", "stalled", "thrashing"}
+
+
+def test_has_a_prescription_for_every_cause_and_measures_against_every_condition():
+    assert set(PRESCRIPTIONS) == CAUSES
+    assert set(MEASURES_AGAINST) == CONDITIONS
+    assert all(len(set(labels)) == len(labels) > 0 for labels in PRESCRIPTIONS.values())
+
+
+@pytest.mark.parametrize("condition", sorted(CONDITIONS))
+@pytest.mark.parametrize("cause", sorted(CAUSES))
+def test_prescribes_in_the_order_of_the_table_what_can_act_on_the_condition(condition, cause):
+    labels = cures_for(condition, cause)
+    assert labels == tuple(label for label in PRESCRIPTIONS[cause] if label in labels)
+    assert labels
+    assert all(can_act_on(condition, label) for label in labels)
+
+
+def test_never_raises_the_learning_rate_of_a_network_that_explodes():
+    for cause in CAUSES:
+        assert not any(label.startswith("change_learning_rate:x1") for label in cures_for("exploding", cause))
+
+
+def test_takes_an_unheard_of_cause_for_unknown_and_rules_nothing_out_for_an_unheard_of_condition():
+    assert cures_for("vanishing", "moonlight") == cures_for("vanishing", "unknown")
+    assert cures_for("tired", "loss") == PRESCRIPTIONS["loss"]
