@@ -130,15 +130,16 @@ def entry_of(path: Path) -> RunEntry:
     from gradiometer.recording.reader import read_run
 
     run = read_run(path, max_snapshots=1, max_steps=1)
-    stats = [file.stat() for file in files_of(path)]
-    modified_at = max(entry.st_mtime for entry in stats)
+    files = files_of(path)
+    # Reading makes a new -shm, so its time says nothing about writing.
+    modified_at = max(file.stat().st_mtime for file in files if not file.name.endswith("-shm"))
     return RunEntry(
         path=path,
         started_at=str(run.facts.get("started_at") or datetime.fromtimestamp(modified_at).isoformat("T", "seconds")),
         script=str(run.facts.get("script") or ""),
         status=str(run.facts.get("status") or "unknown"),
         step_count=run.step_count,
-        size_bytes=sum(entry.st_size for entry in stats),
+        size_bytes=sum(file.stat().st_size for file in files),
         modified_at=modified_at,
     )
 

@@ -8,7 +8,7 @@ not learned, and one well below it that lies still has converged.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -34,22 +34,26 @@ class LossMotion:
             `flat`, `at_chance` (still, where a constant guess would be), `relapsed` (was better, and lost it again),
             `diverging`, `short` (too few steps to tell), `unseen`.
         start: Mean of the first recorded losses.
+        first: The first recorded loss itself.
         end: Mean of the last recorded losses.
         best: Lowest mean of a tenth of the recorded losses.
         noise: Standard deviation of a single recorded loss about its trend.
         fall_share: Fall from start to end as a share of the start's size; negative for a rise.
         step_count: Steps from the first recorded loss to the last.
+        first_step: Step of the first recorded loss.
         chance: What the loss of a constant guess is known to be, None where it is not known.
         nonfinite_step: First step with a loss that was not finite, None where there was none.
     """
 
     state: LossState
     start: float = math.nan
+    first: float = math.nan
     end: float = math.nan
     best: float = math.nan
     noise: float = math.nan
     fall_share: float = math.nan
     step_count: int = 0
+    first_step: int = 0
     chance: float | None = None
     nonfinite_step: int | None = None
 
@@ -117,7 +121,7 @@ def judge_loss(
     if len(motions) > 1:
         # Losses that are played against each other stand still, rise and fall in the best of health.
         broken = [motion for motion in motions if motion.nonfinite_step is not None]
-        return next(iter([*broken, *moving]), LossMotion("short", motions[0].start, motions[0].end))
+        return next(iter([*broken, *moving]), replace(motions[0], state="short"))
     return motions[0]
 
 
@@ -144,7 +148,17 @@ def judge_series(
     best = min(mean_of(values[i : i + width]) for i in range(0, max(len(values) - width, 0) + 1))
     scale = max(abs(start), abs(end), 1e-12)
     motion = LossMotion(
-        "short", start, end, best, spread, (start - end) / scale, int(steps[-1] - steps[0]) + 1, chance, nonfinite_step
+        "short",
+        start=start,
+        first=float(values[0]),
+        end=end,
+        best=best,
+        noise=spread,
+        fall_share=(start - end) / scale,
+        step_count=int(steps[-1] - steps[0]) + 1,
+        first_step=int(steps[0]),
+        chance=chance,
+        nonfinite_step=nonfinite_step,
     )
     sigmas = abs(start - end) / max(spread * math.sqrt(1.0 / min(width, 3) + 1.0 / max(width, len(values) // 5)), 1e-12)
     is_moved = sigmas >= least_sigmas and abs(start - end) >= least_fall * scale
@@ -156,7 +170,7 @@ def judge_series(
         is_long=motion.step_count >= least_steps,
         most_rise=most_rise,
     )
-    return LossMotion(state, *(getattr(motion, name) for name in LossMotion.__slots__[1:]))
+    return replace(motion, state=state)
 
 
 def state_of(motion: LossMotion, *, is_moved: bool, is_at_chance: bool, is_long: bool, most_rise: float) -> LossState:

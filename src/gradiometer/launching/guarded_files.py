@@ -10,6 +10,7 @@ import errno
 import functools
 import os
 import posix
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -258,7 +259,8 @@ class GuardedFiles:
         follow_symlinks: bool = True,
     ) -> None:
         """Stand for `os.link`; both names are in the upper layer afterwards."""
-        source = self._overlay.locate(src, dir_fd=src_dir_fd, follow=follow_symlinks)
+        follows = follow_symlinks and sys.platform == "darwin"  # link(2) of Linux links the link, whatever is asked
+        source = self._overlay.locate(src, dir_fd=src_dir_fd, follow=follows)
         place = self._place_for_new(dst, dst_dir_fd)
         if source is None and place is None:
             options = {"src_dir_fd": src_dir_fd, "dst_dir_fd": dst_dir_fd, "follow_symlinks": follow_symlinks}
@@ -288,8 +290,9 @@ class GuardedFiles:
         if source is not None:
             from_place = self._overlay.copy_tree_up(source)
         posix.rename(from_place, to_place)
-        if source is not None:
-            self._overlay.hide(source)
+        for left_below in (source, target):  # a link below would still lead somewhere from under what replaced it
+            if left_below is not None:
+                self._overlay.hide(left_below)
 
     replace = rename
 

@@ -73,6 +73,7 @@ class TrialSpec:
             "seconds": self.seconds_limit,
             "overhead": self.overhead,
             "threads": self.threads,
+            "conditions": self.conditions,
             "version": gradiometer.__version__,
         }
         return digest_of(json.dumps(deciding, sort_keys=True).encode())

@@ -1,0 +1,77 @@
+"""Where the trials of one case are run: turns cures, seeds and steps into trials, and their run files into readings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from gradiometer.curing.trials.local import TrialEnd, run_trials
+from gradiometer.curing.trials.pairing import Reading, read_trial
+from gradiometer.curing.trials.spec import TrialSpec
+
+
+class Engine(Protocol):
+    """Runs trials; `gradiometer.curing.trials.local.run_trials` is one."""
+
+    def __call__(
+        self, specs: Sequence[TrialSpec], *, workers: int, when_done: Callable[[TrialEnd], None] | None = None
+    ) -> list[TrialEnd]:
+        """Run all and return how each ended, in the same order."""
+
+
+class Progress(Protocol):
+    """Told how the work goes on."""
+
+    def say(self, text: str) -> None:
+        """Something worth a line of its own."""
+
+    def begin(self, sieve: str, trial_count: int) -> None:
+        """A sieve begins, with this many trials for now."""
+
+    def advance(self) -> None:
+        """A trial is done."""
+
+
+@dataclass(slots=True)
+class Bench:
+    """The trials of one case.
+
+    Attributes:
+        template: A trial of this case with no cure.
+        folder: Where trials get their folders.
+        workers: Processes at a time.
+        progress: Told of every trial.
+        engine: What runs them.
+        readings: All that were run, in order.
+    """
+
+    template: TrialSpec
+    folder: Path
+    workers: int
+    progress: Progress
+    engine: Engine = run_trials
+    readings: list[Reading] = field(default_factory=list)
+
+    def trial(self, label: str | None, seed: int, sieve: str, steps: int, overhead: float = 0.01) -> TrialSpec:
+        """A trial of one cure, or of the control."""
+        cures = () if label is None else tuple(label.split("+"))
+        spec = replace(
+            self.template,
+            cures=cures,
+            seed=seed,
+            sieve=sieve,
+            step_limit=steps,
+            overhead=overhead,
+            conditions=self.template.conditions if cures else (),
+            case_file=self.template.case_file if cures else None,
+        )
+        return spec.placed_in(self.folder)
+
+    def run(self, specs: Sequence[TrialSpec]) -> list[Reading]:
+        """Run trials and read them."""
+        if specs:
+            self.progress.begin(specs[0].sieve, len(specs))
+        ends = self.engine(specs, workers=self.workers, when_done=lambda end: self.progress.advance())
+        readings = [read_trial(end) for end in ends]
+        self.readings += readings
+        return readings

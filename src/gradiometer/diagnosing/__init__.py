@@ -1,0 +1,67 @@
+"""From a `Run` to what is wrong with it: one condition per file, and one finding per chain of causes."""
+
+from collections.abc import Callable, Sequence
+
+from gradiometer.diagnosing.chains import join_chains
+from gradiometer.diagnosing.dead import find_dead
+from gradiometer.diagnosing.exploding import find_exploding
+from gradiometer.diagnosing.non_finite import find_non_finite
+from gradiometer.diagnosing.saturated import find_saturated
+from gradiometer.diagnosing.seen import reason_to_doubt
+from gradiometer.diagnosing.stalled import find_stalled
+from gradiometer.diagnosing.stuck import find_stuck
+from gradiometer.diagnosing.thrashing import find_thrashing
+from gradiometer.diagnosing.vanishing import find_vanishing
+from gradiometer.schema import Diagnosis, Finding, Run, Verdict
+from gradiometer.settings import Ignored
+
+CONDITIONS: dict[str, Callable[[Run], list[Finding]]] = {
+    "vanishing": find_vanishing,
+    "exploding": find_exploding,
+    "saturated": find_saturated,
+    "dead": find_dead,
+    "stuck": find_stuck,
+    "non_finite": find_non_finite,
+    "stalled": find_stalled,
+    "thrashing": find_thrashing,
+}
+"""All conditions by name; each has a file of that name, whose docstring is its page in the docs."""
+
+
+def diagnose(run: Run, *, ignore: Sequence[Ignored] = ()) -> Diagnosis:
+    """Say what is wrong with a run.
+
+    Args:
+        run: The run, finished or not.
+        ignore: Findings to leave out: condition, layer and reason; the settings' ignore list.
+
+    Returns:
+        The diagnosis: `broken` with a critical finding, `at_risk` with a warning, `unknown` where too little was seen
+        to say so and nothing was found, else `healthy`. A finding that was brought about by another is listed under
+        it; one that the ignore list names is kept aside with its reason, and then its consequences stand alone.
+    """
+    if run.snapshot_count == 0 and run.loss is None:
+        return Diagnosis("unknown", coverage=run.coverage, reason=reason_to_doubt(run))
+    kept: list[Finding] = []
+    ignored: list[tuple[Finding, str]] = []
+    for find in CONDITIONS.values():
+        for finding in find(run):
+            rule = next((rule for rule in ignore if rule.matches(finding.condition, finding.layers)), None)
+            if rule is None:
+                kept.append(finding)
+            else:
+                ignored.append((finding, rule.reason))
+    findings = join_chains(kept)
+    doubt = reason_to_doubt(run)
+    verdict = verdict_of(findings, doubt)
+    return Diagnosis(verdict, findings, run.coverage, doubt if verdict == "unknown" else "", tuple(ignored))
+
+
+def verdict_of(findings: Sequence[Finding], doubt: str) -> Verdict:
+    """The verdict: the worst finding's, or `unknown` where there is a reason to doubt and nothing was found."""
+    severities = {finding.severity for finding in findings}
+    if "critical" in severities:
+        return "broken"
+    if "warning" in severities:
+        return "at_risk"
+    return "unknown" if doubt else "healthy"

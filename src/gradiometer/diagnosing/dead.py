@@ -1,0 +1,203 @@
+"""Units that never respond to any example.
+
+What it finds:
+    Layers of a rectifier more than half of whose units give zero on every example over a window of batches, or that
+    give zero altogether, where the loss suffers for it. Units are counted, never elements: half of a healthy ReLU's
+    elements are zero, and rules that count those flag every third healthy network.
+
+Why it matters:
+    A dead unit's slope is zero on all data, so no gradient ever reaches its weights: it can't come back. A layer of
+    dead units cuts everything before it off from the loss.
+
+What cures it:
+    A smaller learning rate, an activation that keeps some slope below zero (leaky ReLU, ELU, GELU), weights and
+    biases drawn anew where the units were dead from the start, normalising layers.
+
+Source:
+    Lu, Shin, Su, Karniadakis, "Dying ReLU and Initialization", 2019; Maas, Hannun, Ng 2013 (leaky ReLU).
+    DeepDiagnosis' rule (70 % of elements) flags 58 of 188 healthy trainings.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradiometer.activations import ACTIVATIONS
+from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.onsets import lasting_onset, step_at
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
+from gradiometer.prescribing import cures_for
+from gradiometer.schema import Cause, Evidence, FloatArray, Finding, Layer, Run, Severity
+from gradiometer.units import decibels, format_share
+
+
+@dataclass(frozen=True, slots=True)
+class DyingLayer:
+    """One layer with dead units.
+
+    Attributes:
+        layer: The layer.
+        share: Share of its units that are dead at the end of what was measured.
+        onset: Index of the full measurement from which on it counts.
+        is_cut: On the trunk and dead altogether: no gradient passes.
+    """
+
+    layer: Layer
+    share: float
+    onset: int
+    is_cut: bool
+
+
+def find_dead(
+    run: Run, *, least_share: float = 0.5, least_examples: int = 128, large_input: float = 5.0
+) -> list[Finding]:
+    """Find layers whose units are dead.
+
+    Args:
+        run: The run.
+        least_share: Share of a layer's units from which on the layer counts: half, as all published rules have it.
+            Networks in our calibration trainings learn well with up to 40 % dead.
+        least_examples: Examples on which a unit has to be silent; one that answers to 5 % of examples is silent on
+            128 of them once in 700 times.
+        large_input: Root mean square of the input from which on its scale is the cause.
+
+    Returns:
+        One finding or none; `info` where the loss falls all the same and no layer is dead altogether.
+    """
+    found = dying_layers(run, least_share, least_examples)
+    if not found:
+        return []
+    loss = judge_loss(run)
+    severity = severity_of(found, loss)
+    frontier = max(found, key=lambda one: (one.is_cut, one.layer.position))
+    cause = cause_of(run, frontier.onset, large_input)
+    ordered = [frontier, *sorted((one for one in found if one is not frontier), key=lambda one: -one.layer.position)]
+    return [
+        Finding(
+            condition="dead",
+            severity=severity,
+            layers=tuple(one.layer.name for one in ordered),
+            cause=cause,
+            evidence=evidence_of(ordered, loss),
+            cures=cures_for("dead", cause.name),
+            summary=(
+                f"{format_share(frontier.share)} of the units of {frontier.layer.name} are dead, they answer to no "
+                f"example: {cut_text(frontier)}{loss.text}. The cause: {cause.text}."
+            ),
+            prognosis="Dead units have no gradient and stay dead; what lies before a dead layer no longer learns.",
+            step=step_at(run, frontier.onset),
+        )
+    ]
+
+
+def severity_of(found: list[DyingLayer], loss: LossMotion) -> Severity:
+    """How bad it is."""
+    if loss.is_learning:
+        return "info"
+    if any(one.is_cut for one in found) or loss.is_harmed:
+        return "critical"
+    return "warning"
+
+
+def dying_layers(run: Run, least_share: float, least_examples: int) -> list[DyingLayer]:
+    """All rectifier layers that have too many dead units at the end of what was measured."""
+    found = []
+    for column, layer in enumerate(run.layers):
+        known = ACTIVATIONS.get(layer.activation or "")
+        if known is None or not known.is_rectifier:
+            continue
+        shares = dead_shares(run, column, least_examples)
+        onset = lasting_onset(np.nan_to_num(shares) >= least_share)
+        if onset is not None:
+            share = float(shares[-1])
+            on_trunk = not np.isnan(run.layer_columns["trunk_position"][:, column]).all()
+            found.append(DyingLayer(layer, share, onset, is_cut=on_trunk and share == 1.0))
+    return found
+
+
+def dead_shares(run: Run, column: int, least_examples: int) -> FloatArray:
+    """Share of dead units in each full measurement: of the window, and all of them where the layer gives zero.
+
+    The window of a run that is seldom measured reaches far back, to when units that have died since were alive; a
+    layer that gives exactly zero on a whole batch needs no window.
+    """
+    columns = run.layer_columns
+    examples = columns["window_examples"][:, column]
+    shares = np.where(np.nan_to_num(examples) >= least_examples, columns["dead_share"][:, column], np.nan)
+    silent = silent_shares(run, column, least_examples)
+    is_silent = (columns["output_rms"][:, column] == 0.0) & (np.nan_to_num(examples) >= min(16, least_examples))
+    return np.where(is_silent, 1.0, np.fmax(shares, silent))
+
+
+def silent_shares(run: Run, column: int, least_examples: int) -> FloatArray:
+    """Share of units without gradient in every one of the last few measurements, from the bias that feeds the layer.
+
+    Returns:
+        The smallest zero share of that bias' gradient over the last measurements that together saw enough examples;
+        nan where there is no such bias, or too few examples.
+    """
+    bias = feeding_bias(run, column)
+    shares = np.full(run.snapshot_count, np.nan)
+    batch_size = int(run.facts.get("batch_size") or 0)
+    if bias is None or batch_size < 16:
+        return shares
+    needed = max(2, math.ceil(least_examples / batch_size))
+    zeros = run.parameter_columns["gradient_zero_share"][:, bias]
+    for index in range(needed - 1, len(zeros)):
+        shares[index] = np.min(zeros[index - needed + 1 : index + 1])
+    return shares
+
+
+def feeding_bias(run: Run, column: int) -> int | None:
+    """Column of the bias of the layer executed just before an activation; None where that has none."""
+    if column == 0 or run.layers[column - 1].unit_count != run.layers[column].unit_count:
+        return None
+    names = run.layers[column - 1].parameters if run.layers[column - 1].fan_in is not None else ()
+    for index, parameter in enumerate(run.parameters):
+        if parameter.name in names and len(parameter.shape) == 1:
+            return index
+    return None
+
+
+def cause_of(run: Run, onset: int, large_input: float) -> Cause:
+    """Dead from the start: how weights and biases were drawn, or the input; later: steps that were too large."""
+    input_rms = known_values(run.snapshot_columns["input_rms"])
+    if len(input_rms) and input_rms[-1] >= large_input:
+        size = float(input_rms[-1])
+        return Cause("input_scale", decibels(size), f"the input is {size:.3g} large (rms), not about 1")
+    thrown = greatest_ratio_before(run, onset)
+    if onset > 0 and thrown >= 3.0 * USUAL_RATIO:
+        share_db = decibels(thrown / USUAL_RATIO)
+        return Cause(
+            "learning_rate", share_db, f"steps that moved weights by up to {thrown:.2g} of their size killed them"
+        )
+    if onset == 0:
+        return Cause("weight_scale", None, "weights and biases were drawn so that they never answered")
+    return Cause("unknown", None, "they died without a step that was large")
+
+
+def greatest_ratio_before(run: Run, onset: int) -> float:
+    """Greatest update ratio measured up to a full measurement; 0 where none was."""
+    ratios = [float(np.max(np.nan_to_num(motion.ratios[: onset + 1]))) for motion in weight_motions(run)]
+    return max(ratios, default=0.0)
+
+
+def known_values(values: FloatArray) -> NDArray[np.float64]:
+    """The values that were measured."""
+    return values[~np.isnan(values)]
+
+
+def cut_text(one: DyingLayer) -> str:
+    """Whether the layer cuts the trunk, in words."""
+    return "no gradient passes it, and " if one.is_cut else ""
+
+
+def evidence_of(found: list[DyingLayer], loss: LossMotion) -> tuple[Evidence, ...]:
+    """The numbers behind the finding."""
+    shares = [
+        Evidence("dead units", one.share, "", f"{format_share(one.share)} of the units of {one.layer.name} are dead")
+        for one in found[:3]
+    ]
+    return (*shares, Evidence("fall of the loss", loss.fall_share, "", loss.text))

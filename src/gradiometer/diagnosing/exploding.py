@@ -1,0 +1,111 @@
+"""The gradient grows on its way back, and the early layers are thrown about.
+
+What it finds:
+    A level that rises towards the input by a factor of a hundred and more, with early weights that move by a tenth
+    of their size and more in a step, and a loss that suffers. A rising level whose layers move normally (under Adam,
+    behind batch normalisation, after clipping) is no finding.
+
+Why it matters:
+    One learning rate has to serve all layers: small enough for the first, it does nothing for the last; right for
+    the last, it throws the first about until their units saturate, die, or the numbers overflow.
+
+What cures it:
+    Weights at the critical scale, normalising layers, a bound on the gradient's norm.
+
+Source:
+    Bengio, Simard, Frasconi 1994; Pascanu, Mikolov, Bengio 2013 (clipping); Glorot and Bengio 2010. Published
+    thresholds on the norm alone lie between 50 and 10 000; AUTOTRAINER's ratio of 70 flags 14 of 15 healthy runs.
+"""
+
+import math
+
+import numpy as np
+
+from gradiometer.diagnosing.causes import winning_causes
+from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.levels import growth_of
+from gradiometer.diagnosing.onsets import first_onset, step_at
+from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
+from gradiometer.gain_budget import GainBudget, gain_budget
+from gradiometer.prescribing import cures_for
+from gradiometer.schema import Evidence, FloatArray, Finding, Run, Severity
+from gradiometer.units import format_db, format_number
+
+
+def find_exploding(run: Run, *, least_growth_db: float = 40.0, most_ratio: float = 0.1) -> list[Finding]:
+    """Find a gradient that grows on its way back.
+
+    Args:
+        run: The run.
+        least_growth_db: Rise of the level from the output that counts; deep networks with batch normalisation and no
+            residual paths reach 30 dB and train well.
+        most_ratio: Update ratio of a layer behind the rise that shows that it hurts; a hundred times the usual.
+
+    Returns:
+        One finding or none; `info` where the loss falls all the same.
+    """
+    if not run.snapshot_count or "level_db" not in run.layer_columns:
+        return []
+    growth = growth_of(run)
+    thrown = greatest_ratios(weight_motions(run), run.snapshot_count)
+    onset = first_onset((np.nan_to_num(growth) >= least_growth_db) & (np.nan_to_num(thrown) >= most_ratio))
+    if onset is None:
+        return []
+    loss = judge_loss(run)
+    severity: Severity = "info" if loss.is_learning else "critical"
+    budget = gain_budget(run, onset)
+    cause, *others = winning_causes(run, budget)
+    layers = growing_layers(budget, least_growth_db)
+    return [
+        Finding(
+            condition="exploding",
+            severity=severity,
+            layers=layers,
+            cause=cause,
+            evidence=evidence_of(growth[onset], thrown[onset], step_at(run, onset), loss),
+            cures=cures_for("exploding", cause.name),
+            summary=(
+                f"The gradient grows on its way back, by {format_db(float(growth[onset]))} at step "
+                f"{step_at(run, onset)}{from_layer(layers)}, and throws early weights about: one step moves them by "
+                f"{format_number(float(thrown[onset]))} of their size. The main cause: {cause.text}."
+            ),
+            prognosis="Early layers are driven into saturation, death or overflow within a few steps.",
+            step=step_at(run, onset),
+            other_causes=tuple(others),
+        )
+    ]
+
+
+def greatest_ratios(motions: tuple[WeightMotion, ...], snapshot_count: int) -> FloatArray:
+    """Greatest update ratio of any layer but the output's in each full measurement; 0 where none was measured."""
+    if len(motions) < 2:
+        return np.zeros(snapshot_count)
+    return np.max(np.nan_to_num(np.stack([motion.ratios for motion in motions[1:]])), axis=0)
+
+
+def growing_layers(budget: GainBudget, least_growth_db: float) -> tuple[str, ...]:
+    """Layers at which the level stands above the threshold, the one nearest the loss first."""
+    return tuple(
+        entry.layer
+        for entry in budget.entries
+        if not math.isnan(entry.level_db) and entry.level_db >= least_growth_db
+    )
+
+
+def from_layer(layers: tuple[str, ...]) -> str:
+    """Where it starts, in words."""
+    return f" (above the threshold from {layers[0]} on)" if layers else ""
+
+
+def evidence_of(growth_db: float, ratio: float, step: int, loss: LossMotion) -> tuple[Evidence, ...]:
+    """The numbers behind the finding."""
+    return (
+        Evidence("growth of the level", float(growth_db), "dB", f"level rises by {format_db(float(growth_db))}"),
+        Evidence(
+            "greatest update ratio",
+            float(ratio),
+            "",
+            f"step {step} moved a layer's weights by {format_number(float(ratio))} of their size",
+        ),
+        Evidence("fall of the loss", loss.fall_share, "", loss.text),
+    )

@@ -1,0 +1,184 @@
+"""Units sit where their activation is flat.
+
+What it finds:
+    Layers of a two-sided activation (sigmoid, tanh, softsign, hardtanh) half of whose units are saturated, or whose
+    slope on the way of the gradient is below a tenth of the greatest it can be, in a network whose loss suffers for
+    it. Rectifiers are flat on one side on purpose, and an output layer saturates when it is sure: neither counts.
+
+Why it matters:
+    A saturated unit passes on next to no gradient and changes its output hardly at all: it is switched off for
+    learning while it still speaks to the layers behind it.
+
+What cures it:
+    Weights at the critical scale, normalising layers before the activation, an activation that is flat on one side
+    at most; a smaller learning rate where steps drove the units there; an input of unit scale.
+
+Source:
+    Glorot and Bengio 2010, section 3; a unit's saturation is judged on its pre-activation (design: slope below 5 %
+    of the greatest on 95 % of examples). AWS SageMaker Debugger calls a tanh saturated beyond 9.5, where its slope
+    is 1e-8; that is long after it has stopped learning.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradiometer.activations import ACTIVATIONS
+from gradiometer.diagnosing.chance import output_layer
+from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.onsets import first_onset, lasting_onset, step_at
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
+from gradiometer.gain_budget import gain_budget
+from gradiometer.prescribing import cures_for
+from gradiometer.schema import Cause, Evidence, FloatArray, Finding, Layer, Run, Severity
+from gradiometer.units import decibels, format_db, format_share
+
+
+@dataclass(frozen=True, slots=True)
+class SaturatedLayer:
+    """One saturated layer.
+
+    Attributes:
+        layer: The layer.
+        share: Share of its units that are saturated, last measured; nan where it was not.
+        loss_db: What saturation takes from the gradient there, dB, last measured.
+        onset: Index of the full measurement from which on it is saturated.
+    """
+
+    layer: Layer
+    share: float
+    loss_db: float
+    onset: int
+
+
+def find_saturated(
+    run: Run, *, least_share: float = 0.5, least_loss_db: float = -20.0, large_input: float = 5.0
+) -> list[Finding]:
+    """Find layers whose units are saturated.
+
+    Args:
+        run: The run.
+        least_share: Share of a layer's units from which on the layer counts; half, as all published rules have it.
+        least_loss_db: What saturation may take from a layer's gradient: a tenth of the greatest slope is left. Tanh
+            layers in good health lose up to 10 dB in our calibration trainings.
+        large_input: Root mean square of the input from which on its scale is the cause; 1 is what weights are drawn
+            for.
+
+    Returns:
+        One finding or none; `info` where the loss falls all the same, nothing where it is too early to tell.
+    """
+    found = saturated_layers(run, least_share, least_loss_db)
+    loss = judge_loss(run)
+    if not found or (loss.state == "short" and loss.nonfinite_step is None and not starves(run)):
+        return []
+    severity: Severity = "info" if loss.is_learning else "critical"
+    frontier = max(found, key=lambda one: one.layer.position)
+    onset = min(one.onset for one in found)
+    total_db = sum(one.loss_db for one in found if math.isfinite(one.loss_db))
+    cause = cause_of(run, frontier, onset, total_db, large_input)
+    ordered = sorted(found, key=lambda one: -one.layer.position)
+    return [
+        Finding(
+            condition="saturated",
+            severity=severity,
+            layers=tuple(one.layer.name for one in ordered),
+            cause=cause,
+            evidence=evidence_of(ordered, total_db, loss),
+            cures=cures_for("saturated", cause.name),
+            summary=(
+                f"{len(found)} {frontier.layer.activation} layers from {frontier.layer.name} back work where they "
+                f"are flat: {worst_text(ordered)}, and {loss.text}. The cause: {cause.text}."
+            ),
+            prognosis="Saturated units learn nothing and keep the gradient from the layers before them.",
+            step=step_at(run, onset),
+        )
+    ]
+
+
+def saturated_layers(run: Run, least_share: float, least_loss_db: float) -> list[SaturatedLayer]:
+    """All hidden layers that are saturated at the end of what was measured."""
+    output = output_layer(run)
+    found = []
+    for column, layer in enumerate(run.layers):
+        if layer is output or not is_two_sided(layer):
+            continue
+        shares = run.layer_columns["saturated_share"][:, column]
+        losses = run.layer_columns["gain_db"][:, column] - decibels(layer.greatest_slope or 1.0)
+        onset = lasting_onset(known_hits(shares, losses, least_share, least_loss_db))
+        if onset is not None:
+            found.append(SaturatedLayer(layer, last_known(shares), last_known(losses), onset))
+    return found
+
+
+def known_hits(shares: FloatArray, losses: FloatArray, least_share: float, least_loss_db: float) -> np.ndarray:
+    """Whether a layer is saturated in each measurement; where nothing was measured, as in the one before."""
+    hits = np.zeros(len(shares), dtype=bool)
+    for index, (share, loss_db) in enumerate(zip(shares, losses, strict=True)):
+        if math.isnan(share) and math.isnan(loss_db):
+            hits[index] = index > 0 and hits[index - 1]
+        else:
+            hits[index] = share >= least_share or loss_db <= least_loss_db
+    return hits
+
+
+def is_two_sided(layer: Layer) -> bool:
+    """Whether an activation is flat on both sides and no rectifier."""
+    known = ACTIVATIONS.get(layer.activation or "")
+    return known is not None and None not in (known.flat_below, known.flat_above) and not known.is_rectifier
+
+
+def last_known(values: FloatArray) -> float:
+    """The last value that was measured; nan where none was."""
+    known = values[~np.isnan(values)]
+    return float(known[-1]) if len(known) else math.nan
+
+
+def starves(run: Run, *, least_ratio: float = 1e-6) -> bool:
+    """Whether some layer's weights hardly move, so that saturation can be told to hurt before the loss shows it."""
+    return any(motion.late_ratio < least_ratio for motion in weight_motions(run))
+
+
+def cause_of(run: Run, frontier: SaturatedLayer, onset: int, total_db: float, large_input: float) -> Cause:
+    """Steps that were too large, an input that is, weights that are, or what the units do by themselves."""
+    thrown = thrown_ratio(run, onset)
+    if onset > 0 and thrown >= 100.0 * USUAL_RATIO:
+        share_db = decibels(thrown / USUAL_RATIO)
+        return Cause("learning_rate", share_db, f"steps that moved weights by {thrown:.2g} of their size drove them there")
+    input_rms = last_known(run.snapshot_columns["input_rms"])
+    if input_rms >= large_input:
+        return Cause("input_scale", decibels(input_rms), f"the input is {input_rms:.3g} large (rms), not about 1")
+    excesses = [entry.weights_excess_db for entry in gain_budget(run, onset).entries]
+    known = sorted(excess for excess in excesses if excess is not None)
+    if known and known[len(known) // 2] >= 6.0:
+        middle_db = known[len(known) // 2]
+        return Cause("weight_scale", middle_db, f"weights are {format_db(middle_db)} a layer above the critical scale")
+    return Cause("saturation", total_db, f"saturation takes {format_db(total_db)} in all")
+
+
+def thrown_ratio(run: Run, onset: int) -> float:
+    """Greatest update ratio measured before a full measurement; 0 for none."""
+    ratios = [motion.ratios[: onset + 1] for motion in weight_motions(run)]
+    return max((float(np.max(np.nan_to_num(row))) for row in ratios if first_onset(~np.isnan(row)) is not None), default=0.0)
+
+
+def worst_text(found: list[SaturatedLayer]) -> str:
+    """The worst layer in words."""
+    worst = min(found, key=lambda one: one.loss_db if not math.isnan(one.loss_db) else 0.0)
+    share = "" if math.isnan(worst.share) else f", {format_share(worst.share)} of its units are saturated"
+    taken = "" if math.isnan(worst.loss_db) else f" loses {format_db(worst.loss_db)} of the gradient to it"
+    return f"{worst.layer.name}{taken}{share}"
+
+
+def evidence_of(found: list[SaturatedLayer], total_db: float, loss: LossMotion) -> tuple[Evidence, ...]:
+    """The numbers behind the finding."""
+    shares = [one.share for one in found if not math.isnan(one.share)]
+    greatest = max(shares, default=math.nan)
+    return (
+        Evidence("saturation on the way back", total_db, "dB", f"saturation takes {format_db(total_db)} in all"),
+        Evidence(
+            "saturated units", greatest, "", f"up to {format_share(greatest)} of a layer's units are saturated"
+        ),
+        Evidence("saturated layers", len(found), "", f"{len(found)} layers are saturated"),
+        Evidence("fall of the loss", loss.fall_share, "", loss.text),
+    )

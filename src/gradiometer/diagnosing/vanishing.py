@@ -1,0 +1,200 @@
+"""Early layers receive so little gradient that they do not learn.
+
+What it finds:
+    Layers at the input's side whose weights hardly move (true update ratio) while layers nearer the loss move a
+    thousand times faster, and at whose outputs the gradient is far below its level at the network's output. A low
+    level alone is not a finding above `info`: under Adam a gradient of 1e-9 moves weights as far as one of 1e-3.
+
+Why it matters:
+    What the first layers pass on stays what it was at random, and everything behind them has to learn from that.
+    Under plain descent ten hidden sigmoid layers stay at chance for as long as one cares to wait.
+
+What cures it:
+    An activation whose slope is 1 where it works (ReLU, tanh near zero) together with weights drawn for it,
+    normalising layers, weights at the critical scale; Adam where early layers get a consistent if tiny gradient.
+
+Source:
+    Bengio, Simard, Frasconi 1994; Glorot and Bengio 2010; Nielsen, "Neural Networks and Deep Learning", chapter 5.
+    The thresholds are ours, from the calibration trainings in docs/log.md.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradiometer.diagnosing.causes import losing_causes
+from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.levels import level_of, lowest_level
+from gradiometer.diagnosing.onsets import lasting_onset, step_at
+from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
+from gradiometer.gain_budget import gain_budget
+from gradiometer.prescribing import cures_for
+from gradiometer.schema import Evidence, Finding, Run, Severity
+from gradiometer.units import format_db, format_number
+
+
+@dataclass(frozen=True, slots=True)
+class Starved:
+    """The layers that do not learn.
+
+    Attributes:
+        motions: Their updates, the frontier first, the input's layer last.
+        feeding: Updates of the fastest layer nearer the loss.
+        onset: Index of the first full measurement from which on it holds; 0 where only the median tells.
+    """
+
+    motions: tuple[WeightMotion, ...]
+    feeding: WeightMotion
+    onset: int
+
+
+def find_vanishing(
+    run: Run,
+    *,
+    least_ratio: float = 1e-6,
+    least_contrast: float = 1e-3,
+    floor_db: float = -40.0,
+    telling_db: float = -80.0,
+) -> list[Finding]:
+    """Find early layers that receive too little gradient.
+
+    Args:
+        run: The run.
+        least_ratio: Update ratio below which weights do not learn: at 1e-6 they need a million steps that all agree
+            to become others, a thousand times the usual.
+        least_contrast: How much slower, as a factor, than the fastest layer nearer the loss; healthy networks spread
+            over a factor of about 40 (torchlens) and up to 100 in our calibration trainings.
+        floor_db: Level above which the gradient is not what they lack.
+        telling_db: Level below which it is worth an `info` that layers move all the same, or that updates were not
+            measured.
+
+    Returns:
+        One finding or none; `info` where the loss is learned all the same.
+    """
+    motions = weight_motions(run)
+    starved = find_starved(run, motions, least_ratio, least_contrast, floor_db)
+    if starved is None:
+        return faint_gradient(run, telling_db)
+    loss = judge_loss(run)
+    severity: Severity = "info" if loss.is_learning else "critical"
+    budget = gain_budget(run, last_telling_snapshot(run))
+    cause, *others = losing_causes(run, budget)
+    slowest, feeding = starved.motions[-1], starved.feeding
+    level_db = level_of(run, slowest.layer)
+    return [
+        Finding(
+            condition="vanishing",
+            severity=severity,
+            layers=tuple(motion.layer for motion in starved.motions),
+            cause=cause,
+            evidence=evidence_of(starved, level_db, loss),
+            cures=cures_for("vanishing", cause.name),
+            summary=(
+                f"From layer {starved.motions[0].layer} back to the input the weights do not learn: the gradient "
+                f"arrives at {slowest.layer} {level_text(level_db)}, and its weights move by "
+                f"{format_number(slowest.late_ratio)} of their size a step, those of {feeding.layer} by "
+                f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
+            ),
+            prognosis=prognosis_of(severity),
+            step=step_at(run, starved.onset),
+            other_causes=tuple(others),
+        )
+    ]
+
+
+def find_starved(
+    run: Run, motions: tuple[WeightMotion, ...], least_ratio: float, least_contrast: float, floor_db: float
+) -> Starved | None:
+    """The unbroken row of layers, up to the input's, that hardly move; None where the input's layer learns."""
+    if len(motions) < 2 or len(motions[0].ratios) < 2:
+        return None
+    fastest = [max(motions[: rank + 1], key=lambda motion: nan_to_zero(motion.late_ratio)) for rank in range(len(motions))]
+    first = len(motions)
+    for rank in range(len(motions) - 1, 0, -1):
+        motion, late, level_db = motions[rank], motions[rank].late_ratio, level_of(run, motions[rank].layer)
+        feeding_ratio = nan_to_zero(fastest[rank - 1].late_ratio)
+        is_slow = motion.is_still_zero or late < min(least_ratio, least_contrast * feeding_ratio)
+        if not is_slow or not level_db < floor_db:
+            break
+        first = rank
+    if first == len(motions):
+        return None
+    feeding = fastest[first - 1]
+    slow = np.nan_to_num(motions[-1].ratios) < least_ratio
+    return Starved(motions[first:], feeding, lasting_onset(slow) or 0)
+
+
+def nan_to_zero(value: float) -> float:
+    """A number, 0 for nan."""
+    return 0.0 if math.isnan(value) else value
+
+
+def last_telling_snapshot(run: Run) -> int:
+    """Index of the last full measurement whose levels are known."""
+    levels = run.layer_columns["level_db"]
+    known = np.flatnonzero((~np.isnan(levels)).any(axis=1))
+    return int(known[-1]) if len(known) else run.snapshot_count - 1
+
+
+def faint_gradient(run: Run, telling_db: float) -> list[Finding]:
+    """An `info` where the level is very low although layers move, or nobody knows whether they do."""
+    layer, level_db = lowest_level(run)
+    if layer is None or not level_db < telling_db:
+        return []
+    cause, *others = losing_causes(run, gain_budget(run, last_telling_snapshot(run)))
+    moves = "yet its weights move" if weight_motions(run) else "whether its weights move was not measured"
+    return [
+        Finding(
+            condition="vanishing",
+            severity="info",
+            layers=(layer,),
+            cause=cause,
+            evidence=(Evidence("level", level_db, "dB", f"level at {layer}: {format_db(level_db)}"),),
+            cures=cures_for("vanishing", cause.name),
+            summary=f"The gradient arrives at {layer} {level_text(level_db)}; {moves}. {capital(cause.text)}.",
+            prognosis="Under Adam and its kin this need not hurt; under plain descent such layers stand still.",
+            other_causes=tuple(others),
+        )
+    ]
+
+
+def capital(text: str) -> str:
+    """A text with its first letter as a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def level_text(level_db: float) -> str:
+    """A level in words."""
+    if level_db == -math.inf:
+        return "as exactly zero"
+    return f"at {format_db(level_db)}, {10.0 ** (-level_db / 20.0):.1e} times weaker than at the output"
+
+
+def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Evidence, ...]:
+    """The numbers behind the finding."""
+    slowest, feeding = starved.motions[-1], starved.feeding
+    return (
+        Evidence(
+            "update ratio, slowest layer",
+            slowest.late_ratio,
+            "",
+            f"weights of {slowest.layer} move by {format_number(slowest.late_ratio)} of their size a step",
+        ),
+        Evidence(
+            "update ratio, fastest layer",
+            feeding.late_ratio,
+            "",
+            f"weights of {feeding.layer} move by {format_number(feeding.late_ratio)}",
+        ),
+        Evidence("level", level_db, "dB", f"level at {slowest.layer}: {format_db(level_db)}"),
+        Evidence("starved layers", len(starved.motions), "", f"{len(starved.motions)} layers with weights stand still"),
+        Evidence("fall of the loss", loss.fall_share, "", loss.text),
+    )
+
+
+def prognosis_of(severity: Severity) -> str:
+    """What happens if nothing is done."""
+    if severity == "info":
+        return "The layers nearer the loss learn without them; the early ones stay as they were drawn."
+    return "These layers stay as they were drawn, and the loss stays near what the last layers alone can reach."

@@ -1,0 +1,190 @@
+"""`gradiometer run` and `check` on scripts as people write them, good and bad, in real processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradiometer.recording.reader import read_run
+
+TRAIN = """
+import sys, time, torch
+torch.manual_seed(0)
+layers = [m for _ in range(4) for m in (torch.nn.Linear(8, 8), torch.nn.Tanh())]
+model = torch.nn.Sequential(*layers, torch.nn.Linear(8, 3))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+x, y = torch.randn(32, 8), torch.randint(0, 3, (32,))
+print("arguments", sys.argv[1:], flush=True)
+for step in range(40):
+    optimizer.zero_grad()
+    loss = torch.nn.functional.cross_entropy(model(x), y)
+    loss.backward()
+    optimizer.step()
+    {inside}
+print("end", flush=True)
+"""
+
+
+def write_script(folder: Path, inside: str = "pass", name: str = "train.py") -> Path:
+    script = folder / name
+    script.write_text(TRAIN.replace("{inside}", inside))
+    return script
+
+
+def gradiometer(folder: Path, *words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "100"}
+    command = [sys.executable, "-m", "gradiometer", *words]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=environment
+    )
+
+
+def only_run_file(folder: Path) -> Path:
+    (file,) = (folder / ".gradiometer" / "runs").glob("*.db")
+    return file
+
+
+def test_runs_a_script_as_python_would_and_ends_with_the_verdict(tmp_path: Path) -> None:
+    write_script(tmp_path)
+    answer = gradiometer(tmp_path, "run", "train.py", "--epochs", "3")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout == "arguments ['--epochs', '3']\nend\n"
+    run = read_run(only_run_file(tmp_path))
+    assert run.step_count == 40
+    assert run.facts["status"] == "finished"
+    assert run.facts["arguments"] == ["--epochs", "3"]
+    assert "layers seen" in answer.stderr
+    assert "measuring cost" in answer.stderr
+
+
+def test_hands_on_a_failing_scripts_traceback_and_code_and_keeps_the_run(tmp_path: Path) -> None:
+    write_script(tmp_path, "assert step < 20, 'half-way'")
+    bare = subprocess.run([sys.executable, "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    answer = gradiometer(tmp_path, "run", "--quiet", "train.py")
+    assert answer.returncode == bare.returncode == 1
+    assert bare.stderr.strip() in answer.stderr
+    run = read_run(only_run_file(tmp_path))
+    assert run.step_count == 21
+    assert run.facts["status"] == "failed"
+    assert "half-way" in run.facts["traceback"]
+
+
+def test_stops_after_the_steps_asked_for(tmp_path: Path) -> None:
+    write_script(tmp_path)
+    answer = gradiometer(tmp_path, "run", "--quiet", "--steps", "7", "--file", "here.db", "train.py")
+    assert answer.returncode == 0, answer.stderr
+    assert "end" not in answer.stdout
+    run = read_run(tmp_path / "here.db")
+    assert (run.step_count, run.facts["status"]) == (7, "stopped")
+
+
+def test_check_takes_sixteen_steps_and_tells_its_diagnosis_as_json(tmp_path: Path) -> None:
+    write_script(tmp_path)
+    answer = gradiometer(tmp_path, "check", "--json", "train.py")
+    assert answer.returncode == 0, answer.stderr
+    first, _, rest = answer.stdout.partition("\n")
+    assert first.startswith("arguments")
+    assert {"verdict", "findings", "coverage"} <= json.loads(rest).keys()
+    assert read_run(only_run_file(tmp_path)).snapshot_count == 16
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("print('no torch here')", "never imported torch"),
+        ("import torch\nprint(torch.ones(2).sum().item())", "0 optimizer(s) were made"),
+        ("import torch\nm = torch.nn.Linear(2, 2)\ntorch.optim.SGD(m.parameters(), lr=1.0)\nm(torch.ones(1, 2))",
+         "1 optimizer(s) were made"),
+    ],
+)  # fmt: skip
+def test_says_what_was_looked_for_where_no_training_is_seen(tmp_path: Path, source: str, words: str) -> None:
+    (tmp_path / "train.py").write_text(source)
+    answer = gradiometer(tmp_path, "run", "--quiet", "train.py")
+    assert answer.returncode == 2
+    assert "no training was seen" in answer.stderr
+    assert words in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "missing.py"], "missing.py"),
+        (["run"], "name a script"),
+        (["run", "--overhead", "2", "train.py"], "overhead is 2"),
+        (["run", "--fail-on", "awful", "train.py"], "awful"),
+        (["run", "--stop-on", "awful", "train.py"], "awful"),
+    ],
+)
+def test_says_in_a_sentence_what_it_can_not_do(tmp_path: Path, words: list[str], told: str) -> None:
+    write_script(tmp_path)
+    answer = gradiometer(tmp_path, *words)
+    assert answer.returncode == 2
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_unwritable_folder_costs_the_recording_and_not_the_training(tmp_path: Path) -> None:
+    write_script(tmp_path)
+    answer = gradiometer(tmp_path, "run", "--quiet", "--file", "/proc/nowhere/run.db", "train.py")
+    assert "end" in answer.stdout
+    assert "/proc/nowhere" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_an_interrupt_keeps_what_was_recorded(tmp_path: Path) -> None:
+    write_script(tmp_path, "print('step', flush=True); time.sleep(0.1)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gradiometer", "run", "--quiet", "train.py"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    seen = 0
+    for line in process.stdout:
+        seen += line.startswith("step")
+        if seen == 5:
+            process.send_signal(signal.SIGINT)
+            break
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "KeyboardInterrupt" in errors
+    run = read_run(only_run_file(tmp_path))
+    assert run.step_count >= 5
+    assert run.facts["status"] == "interrupted"
+
+
+def test_a_killed_run_stays_readable_to_its_last_commit(tmp_path: Path) -> None:
+    write_script(tmp_path, "print('step', flush=True); time.sleep(0.05)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gradiometer", "run", "--quiet", "--file", "killed.db", "train.py"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for _ in range(12):
+        process.stdout.readline()
+    time.sleep(0.5)
+    process.kill()
+    process.wait(timeout=30)
+    process.stdout.close()
+    run = read_run(tmp_path / "killed.db")
+    assert run.step_count >= 8
+    assert run.facts["status"] == "running"
+
+
+def test_ends_with_three_where_a_finding_reaches_the_level_asked_for(tmp_path: Path) -> None:
+    write_script(tmp_path, "optimizer.param_groups[0]['lr'] = float('nan')")
+    answer = gradiometer(tmp_path, "run", "--quiet", "--fail-on", "critical", "train.py")
+    assert answer.returncode == 3, answer.stderr
+
+
+def test_stops_where_a_condition_asked_for_is_found(tmp_path: Path) -> None:
+    write_script(tmp_path, "optimizer.param_groups[0]['lr'] = float('nan'); time.sleep(0.2)")
+    answer = gradiometer(tmp_path, "run", "--quiet", "--stop-on", "non_finite", "train.py")
+    assert answer.returncode == 3, answer.stderr
+    assert "end" not in answer.stdout
+    assert read_run(only_run_file(tmp_path)).step_count < 40
