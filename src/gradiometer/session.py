@@ -250,7 +250,7 @@ def check(
         for number in range(steps):
             inputs, target = batches[number % len(batches)]
             stepper.zero_grad()
-            loss_fn(model(inputs), target).backward()
+            loss_fn(model(inputs), target).backward()  # type: ignore[no-untyped-call]
             stepper.step()
     return watching.diagnose()
 

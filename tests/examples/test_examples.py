@@ -1,10 +1,11 @@
-"""Every example does untreated what examples/README.md says, as its user sees it: by what it prints."""
+"""Every example does untreated what examples/README.md says, by what it prints, and is judged for what it is."""
 
 import ast
 import math
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
@@ -12,16 +13,34 @@ from pathlib import Path
 
 import pytest
 
+from gradiometer.diagnosing import diagnose
+from gradiometer.recording.reader import read_run
+from gradiometer.schema import Diagnosis
+
 FOLDER = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
 CHANCE_LOSS = math.log(10.0)
 
 
 @cache
+def watched(name: str) -> tuple[str, Diagnosis]:
+    """What one example prints under `gradiometer run`, with seed 0 and its own defaults, and its diagnosis."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.db"
+        command = [sys.executable, "-m", "gradiometer", "run", "--quiet", "--file", str(file)]
+        answer = subprocess.run(
+            [*command, str(FOLDER / f"{name}.py"), "--seed", "0"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        return answer.stdout, diagnose(read_run(file))
+
+
 def printed(name: str) -> tuple[list[float], list[float]]:
-    """Losses and accuracies, line by line, of one example run with seed 0 and its own defaults."""
-    command = [sys.executable, str(FOLDER / f"{name}.py"), "--seed", "0"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    """Losses and accuracies of one example, line by line."""
+    text, _ = watched(name)
     losses = [float(found) for found in re.findall(r"loss (nan|inf|[\d.]+)", text)]
     accuracies = [float(found) / 100.0 for found in re.findall(r"accuracy ([\d.]+)%", text)]
     return losses, accuracies
@@ -94,3 +113,34 @@ def test_has_examples_that_are_short_and_know_nothing_of_it(name):
 
 def test_has_the_same_network_in_both_ten_sigmoid_examples():
     assert printed("ten_sigmoids") == printed("functional_sigmoids")
+
+
+VERDICTS: dict[str, tuple[str, frozenset[str]]] = {
+    "deep_tanh_large_weights": ("broken", frozenset({"exploding", "saturated"})),
+    "functional_sigmoids": ("broken", frozenset({"vanishing"})),
+    "healthy_residual_cnn": ("healthy", frozenset()),
+    "learning_rate_too_large": ("broken", frozenset({"thrashing"})),
+    "learning_rate_too_small": ("broken", frozenset({"stuck"})),
+    "nan_half_way": ("broken", frozenset({"non_finite"})),
+    "relu_killed_by_learning_rate": ("broken", frozenset({"dead"})),
+    "small_gan": ("healthy", frozenset()),
+    "ten_sigmoids": ("broken", frozenset({"vanishing"})),
+}
+"""Verdict, and the conditions of which the first finding is one."""
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_judges_every_example_for_what_it_is(name):
+    _, diagnosis = watched(name)
+    verdict, roots = VERDICTS[name]
+    found = [(finding.condition, finding.severity, finding.summary) for finding in diagnosis.findings]
+    assert diagnosis.verdict == verdict or (verdict == "broken" and diagnosis.verdict == "at_risk"), found
+    assert not roots or diagnosis.findings[0].condition in roots, found
+
+
+def test_blames_the_sigmoids_slope_for_the_ten_sigmoids():
+    _, diagnosis = watched("ten_sigmoids")
+    cause = diagnosis.findings[0].cause
+    assert cause.name == "activation_slope"
+    # Ten times the logarithm of a quarter.
+    assert cause.share_db == pytest.approx(-120.4, abs=0.1)

@@ -41,11 +41,13 @@ def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15
         return None
     losses = run.snapshot_columns["loss"]
     gradients = run.snapshot_columns["output_gradient_norm"] * math.sqrt(float(batch_size))
+    matches = []
     for chance, expected in gradients_at_chance(layer.unit_count):
         is_near = np.abs(losses - chance) <= margin * chance
-        if np.any(is_near & (np.abs(gradients - expected) <= gradient_margin * expected)):
-            return chance
-    return None
+        found = np.flatnonzero(is_near & (np.abs(gradients - expected) <= gradient_margin * expected))
+        matches += [(int(index), chance) for index in found[:1]]
+    # A loss comes by other kinds' values on its way down; the first match is at its start.
+    return min(matches)[1] if matches else None
 
 
 def gradients_at_chance(unit_count: int) -> list[tuple[float, float]]:

@@ -145,7 +145,9 @@ def judge_series(
     spread = noise_of(values)
     width = max(2, len(values) // 10)
     start, end = mean_of(values[: min(width, 3)]), mean_of(values[-max(width, len(values) // 5) :])
-    best = min(mean_of(values[i : i + width]) for i in range(0, max(len(values) - width, 0) + 1))
+    tail = max(width, len(values) // 5)
+    best_start = min(range(len(values) - tail + 1), key=lambda i: mean_of(values[i : i + tail]))
+    best = mean_of(values[best_start : best_start + tail])
     scale = max(abs(start), abs(end), 1e-12)
     motion = LossMotion(
         "short",

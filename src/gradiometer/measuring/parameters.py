@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from gradiometer.measuring.statistics import count_nonfinite, measure_norm
+from gradiometer.schema import Layer, Parameter
 
 SAMPLE_SIZE = 4096
 """Elements that an update ratio is read from. A copy of all weights would cost more memory than is allowed; with
@@ -124,6 +125,22 @@ class ParameterWatch:
             if watched is not None and found is not None and found.sampled_weights is not None:
                 found.update_norm = measure_norm(take_sample(watched) - found.sampled_weights)
                 found.sampled_weights = None
+
+    def describe(self, optimizers: Sequence[Optimizer], layers: Iterable[Layer]) -> list[Parameter]:
+        """All parameters as nouns, each with the layer that owns it and whether an optimizer holds it."""
+        optimized = {id(tensor) for optimizer in optimizers for _, tensor in members(optimizer)}
+        owners = {name: layer.name for layer in layers for name in layer.parameters}
+        return [
+            Parameter(
+                name=watched.name,
+                layer=owners.get(watched.name),
+                shape=tuple(watched.tensor.shape),
+                dtype=str(watched.tensor.dtype).removeprefix("torch."),
+                is_trainable=watched.tensor.requires_grad,
+                is_optimized=key in optimized,
+            )
+            for key, watched in self.watched.items()
+        ]
 
     def _gradients(self) -> list[tuple[int, Watched, Tensor]]:
         found = []

@@ -5,10 +5,10 @@ that nothing is ever kept on a module (`state_dict`, pickling and copying see th
 function around `backward` and the hooks around `optimizer.step`, which return at once.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,58 +25,11 @@ from gradiometer.measuring.losses import LossBook
 from gradiometer.measuring.observing import Memory, StepObserver
 from gradiometer.measuring.parameters import ParameterWatch, members, names_of
 from gradiometer.measuring.rounds import Rounds
-from gradiometer.measuring.snapshot import StepMaterial, build_snapshot
+from gradiometer.measuring.sink import Latest, Sink
+from gradiometer.measuring.snapshot import StepMaterial, build_snapshot, total_norms
 from gradiometer.measuring.structure import describe_coverage, join_layer, plan_trunk, signature_of
 from gradiometer.measuring.trunk import TrunkEntry
-from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot, StepStats
-
-__all__ = ["Probe", "Sink"]
-
-
-class Sink(Protocol):
-    """Where measurements go; a `RunWriter` is one."""
-
-    @property
-    def writing_seconds(self) -> float:
-        """Processor time that storing has taken so far, beside the training."""
-
-    def add_facts(self, facts: Mapping[str, Any]) -> None:
-        """Facts of the run as a whole."""
-
-    def add_layers(self, layers: Sequence[Layer]) -> None:
-        """Layers, new or known better."""
-
-    def add_parameters(self, parameters: Sequence[Parameter]) -> None:
-        """Parameters."""
-
-    def add_step(self, stats: StepStats) -> None:
-        """What the every-step watch saw."""
-
-    def add_snapshot(self, snapshot: Snapshot) -> None:
-        """A full measurement."""
-
-    def add_event(self, event: Event) -> None:
-        """Something that happened once."""
-
-    def set_coverage(self, coverage: Coverage) -> None:
-        """What is seen so far."""
-
-
-@dataclass(slots=True)
-class Latest:
-    """The newest of everything, for a view of the run while it goes on.
-
-    Attributes:
-        snapshot: The last full measurement.
-        layers: The layers.
-        parameters: The parameters.
-        loss: The last loss recorded.
-    """
-
-    snapshot: Snapshot | None = None
-    layers: tuple[Layer, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    loss: float | None = None
+from gradiometer.schema import Coverage, Event, Snapshot, StepStats
 
 
 class Probe:
@@ -304,7 +257,7 @@ class Probe:
         if self.is_full and self.observer is not None:
             self._end_full_hooks()
             snapshot = self._snapshot(losses[0][1] if losses else None)
-            total, clipped = total_norms(snapshot, self.parameters)
+            total, clipped = total_norms(snapshot, self.parameters.watched)
             self._backwards_before = max(self.losses.backward_count, 1)
             self.observer = None
             self.full_count += 1
@@ -361,7 +314,7 @@ class Probe:
             return
         self._known = known
         self.latest.layers = tuple(observer.ordered_layers(self._trunk, present))
-        self.latest.parameters = tuple(describe_parameters(self))
+        self.latest.parameters = tuple(self.parameters.describe(self.optimizers, self.memory.layers.values()))
         self.sink.add_layers(self.latest.layers)
         self.sink.add_parameters(self.latest.parameters)
         self.sink.set_coverage(self.coverage())
@@ -371,32 +324,3 @@ class Probe:
     def coverage(self) -> Coverage:
         """What has been seen so far."""
         return describe_coverage(self.memory.modules.values(), self.memory.layers, self._without_gradient, self.notes)
-
-
-def total_norms(snapshot: Snapshot, parameters: ParameterWatch) -> tuple[float | None, float | None]:
-    """Norm of all gradients together, before and after clipping; None where none was measured."""
-    sizes = {watched.name: watched.tensor.numel() for watched in parameters.watched.values()}
-    before = [s.gradient_rms**2 * sizes[s.parameter] for s in snapshot.parameters if s.gradient_rms is not None]
-    after = [
-        s.clipped_gradient_rms**2 * sizes[s.parameter]
-        for s in snapshot.parameters
-        if s.clipped_gradient_rms is not None
-    ]
-    return (sum(before) ** 0.5 if before else None), (sum(after) ** 0.5 if after else None)
-
-
-def describe_parameters(probe: Probe) -> list[Parameter]:
-    """All parameters as nouns."""
-    optimized = {id(tensor) for optimizer in probe.optimizers for _, tensor in members(optimizer)}
-    owners = {name: layer.name for layer in probe.memory.layers.values() for name in layer.parameters}
-    return [
-        Parameter(
-            name=watched.name,
-            layer=owners.get(watched.name),
-            shape=tuple(watched.tensor.shape),
-            dtype=str(watched.tensor.dtype).removeprefix("torch."),
-            is_trainable=watched.tensor.requires_grad,
-            is_optimized=key in optimized,
-        )
-        for key, watched in probe.parameters.watched.items()
-    ]

@@ -260,3 +260,15 @@ def parameter_stats(watched: Watched, measured: Measured, numbers: Numbers) -> P
 def scaled(norm: float | None, size: float) -> float | None:
     """A norm as a root mean square; None where it was not measured or is not finite."""
     return norm / size if norm is not None and math.isfinite(norm) else None
+
+
+def total_norms(snapshot: Snapshot, watched: Mapping[int, Watched]) -> tuple[float | None, float | None]:
+    """Norm of all gradients together, before and after clipping; None where none was measured."""
+    sizes = {entry.name: math.sqrt(entry.tensor.numel()) for entry in watched.values()}
+    before = after = None
+    for stats in snapshot.parameters:
+        if stats.gradient_rms is not None:
+            before = join_norms(before, stats.gradient_rms * sizes[stats.parameter])
+        if stats.clipped_gradient_rms is not None:
+            after = join_norms(after, stats.clipped_gradient_rms * sizes[stats.parameter])
+    return before, after

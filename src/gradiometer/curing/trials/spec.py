@@ -9,7 +9,7 @@ from typing import Any
 import gradiometer
 from gradiometer.launching.script import Target
 
-RUN_FILE = "run.sqlite"
+RUN_FILE = "run.db"
 LOG_FILE = "output.log"
 RESULT_FILE = "result.json"
 WRITTEN_FOLDER = "written"

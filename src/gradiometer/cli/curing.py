@@ -1,0 +1,178 @@
+"""What `cure` does on the command line: progress to stderr, the outcome to stdout, one exit code."""
+
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from gradiometer.cli.console import messages, results, write_json
+from gradiometer.cli.exit_codes import FINDINGS, OK
+from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
+from gradiometer.curing.trials.plan import Wishes
+from gradiometer.errors import SettingsError
+from gradiometer.launching.script import Target
+from gradiometer.settings import load_settings
+from gradiometer.showing.json_output import plain
+from gradiometer.showing.terminal import print_diagnosis, print_outcome
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+INTERRUPTED = 130
+
+SIEVES = {
+    "diagnose": "running the script",
+    "remeasure": "first steps of every cure",
+    "race": "short race",
+    "trial": "paired trials",
+}
+"""Sieve to what is shown beside the bar."""
+
+
+@dataclass(frozen=True, slots=True)
+class CureOptions:
+    """The command line's options of `cure`.
+
+    Attributes:
+        words: Script or run file, and the script's arguments; only arguments where a module is given.
+        module: Module to run, as after `python -m`.
+        wishes: Steps, seconds, seeds, workers.
+        file: Where the run file with the outcome is copied to.
+        is_diff: Print the change as a patch.
+        is_json: Print one JSON object.
+        is_fresh: Forget what was tried before.
+    """
+
+    words: tuple[str, ...]
+    module: str | None
+    wishes: Wishes
+    file: Path | None = None
+    is_diff: bool = False
+    is_json: bool = False
+    is_fresh: bool = False
+
+
+class TrialBar:
+    """A bar over the trials of each sieve on a terminal, a line per sieve elsewhere."""
+
+    def __init__(self, console: "Console") -> None:
+        self.console = console
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.bar = Progress(*columns, console=console, disable=not console.is_terminal)
+        self._task: Any = None
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self.bar.console.print(text, soft_wrap=True)
+
+    def begin(self, sieve: str, trial_count: int) -> None:
+        """A sieve begins."""
+        words = SIEVES.get(sieve, sieve)
+        if not self.console.is_terminal:
+            self.say(f"{words}: {trial_count} trial{'s' if trial_count != 1 else ''}")
+        self._task = self.bar.add_task(words, total=trial_count)
+
+    def advance(self) -> None:
+        """A trial is done."""
+        if self._task is not None:
+            self.bar.advance(self._task)
+
+
+def run_cure(options: CureOptions) -> int:
+    """Cure a script and show what came of it.
+
+    Returns:
+        0 where a cure is proved, 3 where none is, 130 after Ctrl-C.
+
+    Raises:
+        GradiometerError: It could not be done.
+    """
+    request = CaseRequest(
+        target_of(options), options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh
+    )
+    bar = TrialBar(messages())
+    try:
+        with bar.bar:
+            result = cure_script(request, bar)
+    except KeyboardInterrupt:
+        messages().print("\nInterrupted. What is done is kept: the same command goes on from here.")
+        return INTERRUPTED
+    if options.file is not None:
+        options.file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(result.file, options.file)
+    show(result, options)
+    return OK if result.is_proved else FINDINGS
+
+
+def target_of(options: CureOptions) -> Target:
+    """What is to be cured.
+
+    Raises:
+        SettingsError: Neither a script nor a module is given.
+    """
+    if options.module:
+        return Target(None, options.module, options.words)
+    if not options.words:
+        raise SettingsError("name a script to cure (gradiometer cure train.py), or a module with -m")
+    return target_from(options.words[0], options.words[1:])
+
+
+def show(result: CaseResult, options: CureOptions) -> None:
+    """Print the outcome: JSON, or diagnosis and verdict, and the patch where one was asked for."""
+    patch = patch_for(result) if options.is_diff else None
+    if options.is_json:
+        write_json({**as_json(result), **({"diff": patch} if options.is_diff else {})})
+        return
+    file = options.file or result.file
+    print_diagnosis(result.diagnosis, result.run, messages() if result.outcome else results(), run_file=file)
+    if result.outcome is None:
+        results().print("\nNothing to cure: no cure was tried.")
+    else:
+        print_outcome(result.outcome, results())
+    if patch is not None:
+        sys.stdout.write(patch)
+    elif options.is_diff and result.is_proved:
+        messages().print("The change can't be written as a patch of this script; paste the code above.")
+    messages().print(f"\nRun file:  {file}", style="dim", soft_wrap=True)
+
+
+def patch_for(result: CaseResult) -> str | None:
+    """The winner's change as a patch of the script, None where there is none."""
+    from gradiometer.curing.trials.patching import patch_script
+
+    return patch_script(result.run, result.changes) if result.is_proved else None
+
+
+def as_json(result: CaseResult) -> dict[str, Any]:
+    """The object that `--json` prints.
+
+    Keys: outcome (`better`, `worse`, `not shown`), cures, findings, verdict, control and treated (final loss per
+    seed), difference, interval, confidence, is_paired, control_shows_fault, detail, ranking, trials (cure, seed,
+    sieve, run_file, final_loss, status, detail), snippet, run_file.
+    """
+    outcome = plain(result.outcome) if result.outcome is not None else {"verdict": "not shown", "detail": "healthy"}
+    defaults: dict[str, Any] = {"cures": [], "control": [], "treated": [], "difference": None, "interval": None}
+    return {
+        "outcome": outcome.pop("verdict"),
+        **defaults,
+        **outcome,
+        "snippet": outcome.get("snippet", ""),
+        "verdict": result.diagnosis.verdict,
+        "findings": plain(result.diagnosis.findings),
+        "trials": [
+            {
+                "cure": "+".join(trial.cures),
+                "seed": trial.seed,
+                "sieve": trial.sieve,
+                "run_file": trial.run_file,
+                "final_loss": plain(trial.final_loss),
+                "status": trial.status,
+                "detail": trial.detail,
+            }
+            for trial in result.run.trials
+        ],
+        "run_file": str(result.file),
+    }

@@ -1,0 +1,337 @@
+"""The whole of `cure`: read a run, choose cures, start runs, read them, compare."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gradiometer.curing import prescribe
+from gradiometer.curing.trials.bench import Bench, Engine, Progress
+from gradiometer.curing.trials.local import run_trials
+from gradiometer.curing.trials.pairing import Reading, last_line, log_of, read_trial
+from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
+from gradiometer.curing.trials.sieves import (
+    Finals,
+    Standings,
+    choose_winner,
+    hold_finals,
+    other_sites,
+    race,
+    ranking_of,
+    remeasure,
+)
+from gradiometer.curing.trials.spec import LOG_FILE, TrialSpec, digest_of
+from gradiometer.diagnosing import diagnose
+from gradiometer.errors import NoTrainingError, ScriptError, SettingsError
+from gradiometer.launching.script import Target
+from gradiometer.recording.reader import read_run
+from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import Diagnosis, Finding, Outcome, Run
+from gradiometer.settings import Ignored
+
+CASES_FOLDER = ".gradiometer/cures"
+"""Where cases are kept, relative to the working directory: one folder per script and arguments."""
+
+GREATEST_PATIENCE_SECONDS = 1800.0
+"""Wall time after which a diagnosed run that takes no step is given up: it may have data to prepare."""
+
+PATIENCE_FACTOR, PATIENCE_FLOOR_SECONDS = 8.0, 60.0
+"""A trial may take this many times as long as planned, a machine under load, and at least so long."""
+
+TRYING_SEVERITIES = ("critical", "warning")
+"""Findings that are worth a cure."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRequest:
+    """What is to be cured.
+
+    Attributes:
+        target: The script with its arguments.
+        wishes: What the user asked for.
+        ignore: Findings that are not to be acted on.
+        is_fresh: Forget what was tried before.
+        folder: Where cases are kept.
+        engine: What runs the trials.
+    """
+
+    target: Target
+    wishes: Wishes = field(default_factory=Wishes)
+    ignore: Sequence[Ignored] = ()
+    is_fresh: bool = False
+    folder: Path = Path(CASES_FOLDER)
+    engine: Engine = run_trials
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """What came of a case.
+
+    Attributes:
+        diagnosis: What is wrong with the script's training.
+        run: The diagnosed run, with trials and outcome.
+        file: Its run file.
+        outcome: What was proved; None where nothing was tried, for nothing is wrong.
+        changes: The winner's changes, part by part, as `gradiometer.curing.trials.treatment.Change` has them.
+    """
+
+    diagnosis: Diagnosis
+    run: Run
+    file: Path
+    outcome: Outcome | None
+    changes: tuple[dict[str, object], ...] = ()
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether a cure was shown to be better than the control."""
+        return self.outcome is not None and self.outcome.verdict == "better"
+
+
+def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
+    """Diagnose a script's training, try the cures that fit, and say what is proved.
+
+    Args:
+        request: What is to be cured, and how long it may take.
+        progress: Told how it goes on.
+
+    Raises:
+        ScriptError: The script can't be started, or fails before it trains.
+        NoTrainingError: It takes no step.
+        KeyboardInterrupt: Ctrl-C; what is done is kept, and the same request goes on from there.
+    """
+    diagnosed = diagnose_script(request, progress)
+    assert diagnosed.run is not None
+    diagnosis = diagnose(diagnosed.run, ignore=request.ignore)
+    file = diagnosed.spec.run_file
+    findings = tuple(finding for finding in diagnosis.findings if finding.severity in TRYING_SEVERITIES)
+    labels = prescribe(findings)
+    if not labels:
+        return CaseResult(diagnosis, diagnosed.run, file, None)
+    plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(labels))
+    progress.say(plan.text)
+    bench = bench_for(diagnosed, findings, plan, request, progress)
+    outcome, changes = try_cures(bench, labels, diagnosed, findings, plan)
+    with RunWriter(file, is_resumed=True) as writer:
+        writer.add_trials([reading.trial for reading in (diagnosed, *bench.readings)])
+        writer.set_outcome(outcome)
+    return CaseResult(diagnosis, read_run(file), file, outcome, changes)
+
+
+def diagnose_script(request: CaseRequest, progress: Progress) -> Reading:
+    """Run the script as a control with seed 0, or find the run of it that was made before.
+
+    Raises:
+        ScriptError: It can't be started, or fails before it trains.
+        NoTrainingError: It takes no step.
+    """
+    folder = case_folder(request)
+    if request.is_fresh:
+        shutil.rmtree(folder, ignore_errors=True)
+    wishes, target = request.wishes, request.target
+    spec = TrialSpec(
+        script=target.script,
+        module=target.module,
+        arguments=target.arguments,
+        working_directory=str(Path.cwd()),
+        folder="",
+        step_limit=wishes.steps,
+        seconds_limit=wishes.total_seconds * DIAGNOSIS_SHARE,
+        patience_seconds=max(GREATEST_PATIENCE_SECONDS, wishes.total_seconds),
+        threads=wishes.threads,
+    ).placed_in(folder)
+    if has_changed(spec):
+        shutil.rmtree(spec.folder, ignore_errors=True)
+    progress.begin("diagnose", 1)
+    end = request.engine([spec], workers=1, when_done=lambda _: progress.advance())[0]
+    reading = read_trial(end)
+    if reading.run is None or reading.run.step_count == 0:
+        shutil.rmtree(Path(spec.folder) / "trials", ignore_errors=True)
+        raise untrained(reading)
+    return reading
+
+
+def case_folder(request: CaseRequest) -> Path:
+    """The folder of a case: named by the script, its content and its arguments.
+
+    Raises:
+        ScriptError: There is no such script.
+    """
+    target = request.target
+    if target.script is not None:
+        name, content = Path(target.script).stem or "script", source_of(target.script)
+    else:
+        name, content = str(target.module), str(target.module).encode()
+    digest = digest_of(content, json.dumps([str(Path.cwd()), target.script, *target.arguments]).encode())
+    return request.folder.absolute() / f"{name}-{digest}"
+
+
+def source_of(script: str) -> bytes:
+    """The script's bytes; those of its `__main__.py` for a folder."""
+    path = Path(script)
+    try:
+        return (path / "__main__.py" if path.is_dir() else path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ScriptError(f"{script!r} can't be read ({reason}): name a training script (.py).") from None
+
+
+def has_changed(spec: TrialSpec) -> bool:
+    """Whether a source file of the script was changed since the run that was made before; false without one."""
+    if not spec.run_file.exists():
+        return False
+    sources = read_run(spec.run_file).facts.get("sources") or {}
+    for path, digest in sources.items():
+        try:
+            if digest_of(Path(path).read_bytes()) != digest:
+                return True
+        except OSError:
+            return True
+    return False
+
+
+def untrained(reading: Reading) -> ScriptError | NoTrainingError:
+    """What to raise for a script that took no step: why, in its own last words."""
+    spec = reading.spec
+    name = spec.script or spec.module
+    log = Path(spec.folder) / LOG_FILE
+    words = last_line(log_of(spec)).removeprefix("gradiometer: ")
+    if reading.trial.status == "failed" and words:
+        detail = reading.trial.detail.removeprefix("gradiometer: ") or words
+        (Path(spec.folder) / "result.json").unlink(missing_ok=True)
+        return ScriptError(f"{name} took no training step: {detail} (all that it printed is in {log})")
+    (Path(spec.folder) / "result.json").unlink(missing_ok=True)
+    return NoTrainingError(
+        f"{name} took no training step: looked for torch.optim optimizers that step after a backward(), in this "
+        f"process. Does it train on these arguments? What it printed is in {log}"
+    )
+
+
+def pace_of(diagnosed: Reading, findings: Sequence[Finding]) -> Pace:
+    """How fast the script is, from the run that was diagnosed."""
+    run = diagnosed.run
+    assert run is not None
+    steps = max(run.step_count, 1)
+    training = float(run.facts.get("training_seconds") or 0.0) + float(run.facts.get("measuring_seconds") or 0.0)
+    startup = float(run.facts.get("startup_seconds") or 0.0) + 0.2
+    return Pace(startup, max(training / steps, 1e-5), steps, max(finding.step for finding in findings))
+
+
+def bench_for(
+    diagnosed: Reading, findings: Sequence[Finding], plan: Plan, request: CaseRequest, progress: Progress
+) -> Bench:
+    """Where the trials of this case are run."""
+    spec = diagnosed.spec
+    template = replace(
+        spec,
+        seconds_limit=None,
+        patience_seconds=max(PATIENCE_FLOOR_SECONDS, PATIENCE_FACTOR * plan.seconds),
+        case_file=str(spec.run_file),
+        conditions=tuple(dict.fromkeys(finding.condition for finding in findings)),
+    )
+    return Bench(template, Path(spec.folder) / "trials", plan.workers, progress, request.engine)
+
+
+def try_cures(
+    bench: Bench, labels: Sequence[str], diagnosed: Reading, findings: Sequence[Finding], plan: Plan
+) -> tuple[Outcome, tuple[dict[str, object], ...]]:
+    """Go through the three sieves."""
+    standings = Standings()
+    kept = remeasure(bench, labels, standings)
+    finalists = race(bench, kept, diagnosed, plan, standings) if kept else []
+    if not finalists:
+        reason = "no cure went on training any better than the untouched script"
+        steps = f"{plan.race_steps[-1]} steps" if kept else "the first steps"
+        return Outcome("not shown", ranking=standings.in_order(), detail=f"{reason} in {steps}"), ()
+    finals = hold_finals(
+        bench, [label for label, _ in finalists], plan, lambda control: shows_fault(control, diagnosed, findings)
+    )
+    for label in finals.comparisons:
+        standings.rankings[label] = ranking_of(label, finals)
+    return outcome_of(finals, standings)
+
+
+def shows_fault(control: Reading, diagnosed: Reading, findings: Sequence[Finding]) -> bool:
+    """Whether a control has the fault again: the same condition or cause, or the same failure."""
+    if control.trial.status == "failed":
+        return diagnosed.trial.status == "failed" or any(finding.condition == "non_finite" for finding in findings)
+    if control.run is None:
+        return False
+    again = [known for known in diagnose(control.run).findings if known.severity in TRYING_SEVERITIES]
+    conditions = {finding.condition for finding in findings}
+    causes = {finding.cause.name for finding in findings} - {"unknown"}
+    return any(known.condition in conditions or known.cause.name in causes for known in again)
+
+
+def outcome_of(finals: Finals, standings: Standings) -> tuple[Outcome, tuple[dict[str, object], ...]]:
+    """Put the last sieve's result into words and numbers."""
+    winner = choose_winner(finals)
+    assert winner is not None
+    comparison = finals.comparisons[winner]
+    verdict = comparison.verdict
+    details = [comparison.detail, other_sites(finals, winner)]
+    if not finals.shows_fault:
+        told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
+        verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]
+    changes = changes_of(finals.treated[winner]) if verdict == "better" else ()
+    outcome = Outcome(
+        verdict=verdict,
+        cures=tuple(winner.split("+")),
+        control=tuple(reading.final_loss for reading in finals.controls),
+        treated=tuple(reading.final_loss for reading in finals.treated[winner]),
+        difference=comparison.difference,
+        interval=comparison.interval,
+        confidence=comparison.confidence,
+        is_paired=finals.paired[winner],
+        control_shows_fault=finals.shows_fault,
+        ranking=standings.in_order(),
+        snippet=snippet_of(changes),
+        detail="; ".join(text for text in details if text),
+    )
+    return outcome, changes
+
+
+def changes_of(readings: Sequence[Reading]) -> tuple[dict[str, object], ...]:
+    """What a cure changed, from the first of its trials that tells."""
+    for reading in readings:
+        changes = reading.run.facts.get("cure_changes") if reading.run is not None else None
+        if isinstance(changes, list) and changes:
+            return tuple(dict(change) for change in changes)
+    return ()
+
+
+def snippet_of(changes: Sequence[dict[str, object]]) -> str:
+    """All changes as code, with a line before each that says where it belongs."""
+    places = {
+        "before_optimizer": "# After the model is made, before the optimizer is:",
+        "after_optimizer": "# After the optimizer is made:",
+    }
+    parts = [f"{places[str(change['placement'])]}\n{str(change['snippet']).strip()}\n" for change in changes]
+    return "\n".join(parts)
+
+
+def target_from(path: str, arguments: Sequence[str]) -> Target:
+    """What to cure: a script, or the script that a run file was made of.
+
+    Raises:
+        SettingsError: The run file does not say what was run.
+    """
+    if not is_run_file(Path(path)):
+        return Target(path, None, tuple(arguments))
+    facts = read_run(path).facts
+    script = facts.get("script")
+    if not script:
+        raise SettingsError(f"{path} does not say which script was run: name the script")
+    given = tuple(str(argument) for argument in facts.get("arguments") or ())
+    if facts.get("is_module"):
+        return Target(None, str(script), given)
+    return Target(str(script), None, given)
+
+
+def is_run_file(path: Path) -> bool:
+    """Whether a file is a database rather than a script."""
+    try:
+        with path.open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False

@@ -1,0 +1,53 @@
+"""Where measurements go, and the newest of them for a view of the run while it goes on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot, StepStats
+
+
+class Sink(Protocol):
+    """Where measurements go; a `RunWriter` is one."""
+
+    @property
+    def writing_seconds(self) -> float:
+        """Processor time that storing has taken so far, beside the training."""
+
+    def add_facts(self, facts: Mapping[str, Any]) -> None:
+        """Facts of the run as a whole."""
+
+    def add_layers(self, layers: Sequence[Layer]) -> None:
+        """Layers, new or known better."""
+
+    def add_parameters(self, parameters: Sequence[Parameter]) -> None:
+        """Parameters."""
+
+    def add_step(self, stats: StepStats) -> None:
+        """What the every-step watch saw."""
+
+    def add_snapshot(self, snapshot: Snapshot) -> None:
+        """A full measurement."""
+
+    def add_event(self, event: Event) -> None:
+        """Something that happened once."""
+
+    def set_coverage(self, coverage: Coverage) -> None:
+        """What is seen so far."""
+
+
+@dataclass(slots=True)
+class Latest:
+    """The newest of everything, for a view of the run while it goes on.
+
+    Attributes:
+        snapshot: The last full measurement.
+        layers: The layers.
+        parameters: The parameters.
+        loss: The last loss recorded.
+    """
+
+    snapshot: Snapshot | None = None
+    layers: tuple[Layer, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    loss: float | None = None
