@@ -50,14 +50,15 @@ def sigmoid_layers(hidden_count: int, prefix: str = "body.") -> tuple[Layer, ...
             )
         else:
             owned = (f"{name}.weight", f"{name}.bias")
+            count = 10 if index == 2 * hidden_count else 64
             layers.append(
-                Layer(name, "Linear", "leaf", index, site, unit_count=64, fan_in=64, fan_out=64, parameters=owned)
+                Layer(name, "Linear", "leaf", index, site, unit_count=count, fan_in=64, fan_out=64, parameters=owned)
             )
     return tuple(layers)
 
 
 def parameters_of(layers: Sequence[Layer]) -> tuple[Parameter, ...]:
-    """A weight of 64 by 64 and a bias of 64 for every linear layer."""
+    """Give a weight of 64 by 64 and a bias of 64 for every linear layer."""
     return tuple(
         Parameter(name, layer.name, (64, 64) if name.endswith("weight") else (64,), "float32")
         for layer in layers
@@ -100,11 +101,13 @@ def made_snapshot(
                 gradient_rms=speeds[p.name] / 8,
                 weight_rms=0.1,
                 update_ratio=speeds[p.name] / 10,
+                update_rms=speeds[p.name] / 100,
                 learning_rate=0.1,
             )
             for p in parameters
         ),
-        output_gradient_norm=0.01,
+        # Cross-entropy over ten equally likely classes, mean over 64 examples.
+        output_gradient_norm=math.sqrt(0.9) / 8.0,
         loss=2.303,
         measuring_seconds=0.002,
     )
@@ -204,6 +207,7 @@ def made_run(
             "seed": 0,
             "step_count": 300,
             "optimizer": "SGD",
+            "batch_size": 64,
             "overhead_allowed": 0.01,
             "overhead_measured": 0.0083,
             "measuring_seconds": 0.02,

@@ -182,7 +182,7 @@ NAMES_CUT_OFF = """() => {
   const cut = [];
   for (const figure of document.querySelectorAll("[data-figure]")) {
     const frame = figure.getBoundingClientRect();
-    for (const text of figure.querySelectorAll(".ytick text, .xtick text, .ytitle, .xtitle, .legendtext")) {
+    for (const text of figure.querySelectorAll(".infolayer text, [class*=tick] text")) {
       const box = text.getBoundingClientRect();
       if (box.width && (box.left < frame.left - 1 || box.right > frame.right + 1)) {
         cut.push(figure.id + ": " + text.textContent);

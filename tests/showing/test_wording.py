@@ -1,12 +1,12 @@
 import pytest
 
-from gradiometer.schema import Diagnosis, Evidence
+from gradiometer.schema import Diagnosis
 from gradiometer.showing.wording import (
     VERDICT_WORDS,
     cure_in_words,
-    evidence_number,
     layers_in_words,
     next_command,
+    number_beside,
     verdict_sentence,
 )
 from showing.made_run import made_diagnosis, made_run
@@ -59,5 +59,5 @@ def test_says_why_there_is_no_verdict() -> None:
         (None, "", "the loss is NaN from step 4 on", ""),
     ],
 )
-def test_sets_a_number_beside_evidence_that_does_not_say_it(value, unit, text, number) -> None:
-    assert evidence_number(Evidence("a name", value, unit, text)) == number
+def test_sets_a_number_beside_words_that_do_not_say_it(value, unit, text, number) -> None:
+    assert number_beside(text, value, unit) == number

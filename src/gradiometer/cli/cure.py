@@ -30,7 +30,5 @@ def cure(
     from gradiometer.curing.trials.plan import Wishes
 
     wishes = Wishes(steps, seconds, seeds, workers)
-    options = CureOptions(
-        tuple(words or ()), module, wishes, file, is_diff=diff, is_json=json, is_fresh=fresh
-    )
+    options = CureOptions(tuple(words or ()), module, wishes, file, is_diff=diff, is_json=json, is_fresh=fresh)
     raise typer.Exit(run_cure(options))

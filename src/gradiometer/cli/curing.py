@@ -90,9 +90,7 @@ def run_cure(options: CureOptions) -> int:
     Raises:
         GradiometerError: It could not be done.
     """
-    request = CaseRequest(
-        target_of(options), options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh
-    )
+    request = CaseRequest(target_of(options), options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh)
     bar = TrialBar(messages())
     try:
         with bar.bar:
@@ -127,11 +125,13 @@ def show(result: CaseResult, options: CureOptions) -> None:
         write_json({**as_json(result), **({"diff": patch} if options.is_diff else {})})
         return
     file = options.file or result.file
-    print_diagnosis(result.diagnosis, result.run, messages() if result.outcome else results(), run_file=file)
+    # A patch alone goes to stdout, so that it can be piped into `git apply`.
+    console = messages() if options.is_diff else results()
+    print_diagnosis(result.diagnosis, result.run, messages() if result.outcome else console, run_file=file)
     if result.outcome is None:
-        results().print("\nNothing to cure: no cure was tried.")
+        console.print("\nNothing to cure: no cure was tried.")
     else:
-        print_outcome(result.outcome, results())
+        print_outcome(result.outcome, console)
     if patch is not None:
         sys.stdout.write(patch)
     elif options.is_diff and result.is_proved:

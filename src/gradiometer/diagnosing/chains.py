@@ -15,7 +15,7 @@ FOLLOWS_FROM: dict[str, frozenset[str]] = {
     "thrashing": frozenset({"exploding", "saturated", "dead", "non_finite", "vanishing", "stuck", "stalled"}),
     "dead": frozenset({"vanishing", "stuck", "stalled", "thrashing"}),
     "saturated": frozenset({"vanishing", "stuck", "stalled", "dead"}),
-    "vanishing": frozenset({"stuck", "stalled", "saturated"}),
+    "vanishing": frozenset({"stuck", "stalled", "saturated", "dead"}),
     "stuck": frozenset({"stalled", "vanishing"}),
     "non_finite": frozenset({"stuck", "stalled", "dead", "vanishing", "thrashing", "exploding", "saturated"}),
     "stalled": frozenset(),
@@ -42,11 +42,10 @@ def join_chains(findings: Sequence[Finding]) -> tuple[Finding, ...]:
         findings: All findings, each on its own.
 
     Returns:
-        The roots, worst first; a root is as severe as the worst that follows from it. Findings of severity `info`
-        follow from nothing and nothing follows from them.
+        The roots, worst first; a root is as severe as the worst that follows from it. A finding of severity `info` is
+        never a root of others, but may follow from one.
     """
-    real = [finding for finding in findings if finding.severity != "info"]
-    ordered = sorted(real, key=lambda finding: (finding.step, STATES_FIRST.index(finding.condition)))
+    ordered = sorted(findings, key=lambda finding: (finding.severity == "info", finding.step, rank_of(finding)))
     roots: list[Finding] = []
     for finding in ordered:
         index = next((i for i, root in enumerate(roots) if brings_about(root, finding)), None)
@@ -54,13 +53,19 @@ def join_chains(findings: Sequence[Finding]) -> tuple[Finding, ...]:
             roots.append(finding)
         else:
             roots[index] = under(roots[index], finding)
-    notes = [finding for finding in findings if finding.severity == "info"]
-    return tuple(sorted([*roots, *notes], key=lambda finding: (SEVERITIES.index(finding.severity), finding.step)))
+    return tuple(sorted(roots, key=lambda finding: (SEVERITIES.index(finding.severity), finding.step)))
+
+
+def rank_of(finding: Finding) -> int:
+    """Place of a finding among those that set in at the same step."""
+    return STATES_FIRST.index(finding.condition)
 
 
 def brings_about(root: Finding, finding: Finding) -> bool:
     """Whether a finding follows from a root, or from what already follows from it."""
-    chain = [root, *root.consequences]
+    if root.severity == "info":
+        return False
+    chain = [link for link in (root, *root.consequences) if link.severity != "info"]
     return any(finding.condition in FOLLOWS_FROM[link.condition] for link in chain)
 
 

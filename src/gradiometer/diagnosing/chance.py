@@ -39,6 +39,8 @@ def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15
     batch_size = run.facts.get("batch_size")
     if layer is None or not layer.unit_count or not batch_size or "loss" not in run.snapshot_columns:
         return None
+    if is_squared_error(run):
+        return None
     losses = run.snapshot_columns["loss"]
     gradients = run.snapshot_columns["output_gradient_norm"] * math.sqrt(float(batch_size))
     matches = []

@@ -64,7 +64,8 @@ def find_dead(
         large_input: Root mean square of the input from which on its scale is the cause.
 
     Returns:
-        One finding or none; `info` where the loss falls all the same and no layer is dead altogether.
+        One finding or none; `info` where the loss falls all the same, and where it is too early to tell and no layer
+        is dead altogether.
     """
     found = dying_layers(run, least_share, least_examples)
     if not found:
@@ -98,7 +99,7 @@ def severity_of(found: list[DyingLayer], loss: LossMotion) -> Severity:
         return "info"
     if any(one.is_cut for one in found) or loss.is_harmed:
         return "critical"
-    return "warning"
+    return "info"
 
 
 def dying_layers(run: Run, least_share: float, least_examples: int) -> list[DyingLayer]:

@@ -155,8 +155,7 @@ def lasts(run: Run) -> bool:
 def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) -> Cause:
     """What led to it, to judge by the last measurement in which all was finite."""
     index = origin.finite_index
-    inputs = run.snapshot_columns["input_rms"]
-    if origin.kind == "forward" and len(inputs) and origin.layers[:1] == first_layer(run) and np.isnan(inputs).all():
+    if is_bad_input(run, origin):
         return Cause("input_scale", None, "the input itself is not finite")
     thrown = greatest_ratio(run, index)
     if thrown >= large_ratio:
@@ -170,6 +169,14 @@ def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) 
     if origin.kind in {"loss", "weights"}:
         return Cause("loss", None, loss_text(run))
     return Cause("number_format", None, "an operation in that layer left the range of its number format")
+
+
+def is_bad_input(run: Run, origin: Origin) -> bool:
+    """Whether the first layer is where it began, and the size of its input was no number then."""
+    if origin.kind != "forward" or origin.layers[:1] != first_layer(run):
+        return False
+    inputs = run.snapshot_columns["input_rms"][run.snapshot_steps == origin.step]
+    return len(inputs) > 0 and bool(np.isnan(inputs).all())
 
 
 def first_layer(run: Run) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ import numpy as np
 
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
-from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.learning import DEFAULT_LIMITS, LossMotion, judge_loss
 from gradiometer.diagnosing.onsets import first_onset, lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.gain_budget import gain_budget
@@ -53,7 +53,7 @@ class SaturatedLayer:
 
 
 def find_saturated(
-    run: Run, *, least_share: float = 0.5, least_loss_db: float = -20.0, large_input: float = 5.0
+    run: Run, *, least_share: float = 0.5, least_loss_db: float = -20.0, slow_fall: float = 0.5, large_input: float = 5.0
 ) -> list[Finding]:
     """Find layers whose units are saturated.
 
@@ -62,6 +62,8 @@ def find_saturated(
         least_share: Share of a layer's units from which on the layer counts; half, as all published rules have it.
         least_loss_db: What saturation may take from a layer's gradient: a tenth of the greatest slope is left. Tanh
             layers in good health lose up to 10 dB in our calibration trainings.
+        slow_fall: Fall of the loss, as a share of its start, below which learning in spite of it counts as slow,
+            where weights or input are too large.
         large_input: Root mean square of the input from which on its scale is the cause; 1 is what weights are drawn
             for.
 
@@ -72,11 +74,11 @@ def find_saturated(
     loss = judge_loss(run)
     if not found or (loss.state == "short" and loss.nonfinite_step is None and not starves(run)):
         return []
-    severity: Severity = "info" if loss.is_learning else "critical"
     frontier = max(found, key=lambda one: one.layer.position)
     onset = min(one.onset for one in found)
     total_db = sum(one.loss_db for one in found if math.isfinite(one.loss_db))
     cause = cause_of(run, frontier, onset, total_db, large_input)
+    severity = severity_of(loss, cause, slow_fall)
     ordered = sorted(found, key=lambda one: -one.layer.position)
     return [
         Finding(
@@ -94,6 +96,14 @@ def find_saturated(
             step=step_at(run, onset),
         )
     ]
+
+
+def severity_of(loss: LossMotion, cause: Cause, slow_fall: float) -> Severity:
+    """How bad it is; a code layer that saturates while its network learns does what it is for."""
+    if not loss.is_learning:
+        return "critical"
+    is_slow = loss.step_count >= DEFAULT_LIMITS.least_steps and loss.state == "falling" and loss.fall_share < slow_fall
+    return "warning" if is_slow and cause.name in {"input_scale", "weight_scale"} else "info"
 
 
 def saturated_layers(run: Run, least_share: float, least_loss_db: float) -> list[SaturatedLayer]:

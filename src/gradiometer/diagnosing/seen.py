@@ -28,6 +28,8 @@ def reason_to_doubt(run: Run, *, least_measurements: int = 2, least_seen: float 
     if not updates_are_measured(run):
         return "no optimizer moved the weights, so whether layers learn can't be told: watch with the optimizer"
     coverage = run.coverage
-    if coverage.total_count and coverage.seen_count < least_seen * coverage.total_count:
+    # A layer before the first trainable one asks for no gradient: it was seen as far as it goes.
+    hidden = [name for name, reason in coverage.unseen if reason != "no gradient"]
+    if coverage.total_count and len(hidden) > (1.0 - least_seen) * coverage.total_count:
         return f"too few layers were seen: {coverage.line}"
     return ""

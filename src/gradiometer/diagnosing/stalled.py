@@ -1,7 +1,7 @@
 """The loss goes nowhere, whatever the cause.
 
 What it finds:
-    A loss that after a hundred steps and more has not fallen by more than its noise and 3 %, sits where a constant
+    A loss that after three hundred steps and more has not fallen by more than its noise and 3 %, sits where a constant
     guess would be, or has gone back to where it came from; and is not low already.
 
 Why it matters:
@@ -17,24 +17,24 @@ Source:
     accuracy gained less than 1 %) and take a converged network for a stalled one.
 """
 
-from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.learning import LossLimits, LossMotion, judge_loss
 from gradiometer.diagnosing.weight_motion import weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run, Severity
 
 
-def find_stalled(run: Run, *, least_steps: int = 100) -> list[Finding]:
+def find_stalled(run: Run, *, least_steps: int = 300) -> list[Finding]:
     """Find a loss that goes nowhere.
 
     Args:
         run: The run.
-        least_steps: Steps below which a loss that lies still says nothing; see `judge_loss`.
+        least_steps: Steps below which a loss that lies still says nothing; see `LossLimits`.
 
     Returns:
         One finding or none. `info` where nobody can tell a loss that lies still because it is as low as it gets from
         one that never fell: a mean squared error has no known value for a constant guess.
     """
-    loss = judge_loss(run, least_steps=least_steps)
+    loss = judge_loss(run, LossLimits(least_steps=least_steps))
     if loss.state not in {"flat", "at_chance", "relapsed"}:
         return []
     severity = severity_of(loss)

@@ -38,7 +38,9 @@ def find_thrashing(
         most_ratio: Update ratio of the network's middle layer that is too large when it lasts; a hundred times the
             usual, and above every healthy calibration training after its first steps.
         thrown_ratio: Ratio of a single step that throws weights away: two or three of them replace all that was.
-        least_throws: Measured steps of that size that it takes; one alone may be the very first step of Adam.
+        least_throws: Measured steps of that size that it takes, if the loss jumped to three times where it began; one
+            alone may be the very first step of Adam. Where the steps have ceased and the loss never jumped, what they
+            left behind (dead or saturated units) is the condition.
 
     Returns:
         One finding or none; nothing where the loss falls all the same.
@@ -51,10 +53,11 @@ def find_thrashing(
     greatest = float(np.nanmax(middle)) if np.isfinite(middle).any() else 0.0
     lasting = late_median(middle)
     throws = int(np.sum(np.nan_to_num(middle) >= thrown_ratio))
-    is_large = (not math.isnan(lasting) and lasting >= most_ratio) or throws >= least_throws
+    is_thrown = throws >= least_throws and has_jumped(loss)
+    is_large = (not math.isnan(lasting) and lasting >= most_ratio) or is_thrown
     if not is_large or loss.is_learning or not suffers(loss):
         return []
-    telling = max(lasting if not math.isnan(lasting) else 0.0, greatest if throws >= least_throws else 0.0)
+    telling = max(lasting if not math.isnan(lasting) else 0.0, greatest if is_thrown else 0.0)
     share_db = decibels(telling / USUAL_RATIO)
     cause = Cause(
         "learning_rate",
@@ -85,6 +88,11 @@ def middle_ratios(motions: tuple[WeightMotion, ...]) -> FloatArray:
     """Update ratio of the middle layer in each full measurement; nan where none was measured."""
     ratios = np.stack([motion.ratios for motion in motions])
     return np.array([np.nan if np.isnan(row).all() else float(np.nanmedian(row)) for row in ratios.T])
+
+
+def has_jumped(loss: LossMotion, *, least_jump: float = 3.0) -> bool:
+    """Whether a loss has been far above where it began, or no number at all."""
+    return loss.nonfinite_step is not None or loss.worst > least_jump * abs(loss.first)
 
 
 def suffers(loss: LossMotion) -> bool:

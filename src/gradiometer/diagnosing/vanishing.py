@@ -52,20 +52,24 @@ class Starved:
 def find_vanishing(
     run: Run,
     *,
-    least_ratio: float = 1e-6,
+    least_ratio: float = 1e-5,
     least_contrast: float = 1e-3,
     floor_db: float = -40.0,
+    settled_share: float = 0.3,
     telling_db: float = -80.0,
 ) -> list[Finding]:
     """Find early layers that receive too little gradient.
 
     Args:
         run: The run.
-        least_ratio: Update ratio below which weights do not learn: at 1e-6 they need a million steps that all agree
-            to become others, a thousand times the usual.
-        least_contrast: How much slower, as a factor, than the fastest layer nearer the loss; healthy networks spread
-            over a factor of about 40 (torchlens) and up to 100 in our calibration trainings.
+        least_ratio: Update ratio below which weights do not learn: at 1e-5 they need a hundred thousand steps that all
+            agree to become others. First layers of our calibration trainings: healthy 2e-5 (long converged) and up,
+            starved 1e-6 and down.
+        least_contrast: How much slower, as a factor, than the fastest layer nearer the loss; our healthy trainings
+            spread over a factor of up to 800 (a sparse embedding below, a head that starts at zero above).
         floor_db: Level above which the gradient is not what they lack.
+        settled_share: Share of its start, or of a constant guess' loss, to which the loss has to have come down for
+            it to be no more than an `info`: fitting the output's mean alone takes a regression's loss to half.
         telling_db: Level below which it is worth an `info` that layers move all the same, or that updates were not
             measured.
 
@@ -77,8 +81,8 @@ def find_vanishing(
     if starved is None:
         return faint_gradient(run, telling_db)
     loss = judge_loss(run)
-    severity: Severity = "info" if loss.is_learning else "critical"
-    budget = gain_budget(run, last_telling_snapshot(run))
+    severity = severity_of(loss, settled_share)
+    budget = gain_budget(run, starved.onset)
     cause, *others = losing_causes(run, budget)
     slowest, feeding = starved.motions[-1], starved.feeding
     level_db = level_of(run, slowest.layer)
@@ -101,6 +105,15 @@ def find_vanishing(
             other_causes=tuple(others),
         )
     ]
+
+
+def severity_of(loss: LossMotion, settled_share: float) -> Severity:
+    """How bad it is: nothing to speak of only where the loss has come far down without the early layers."""
+    if not loss.is_learning:
+        return "critical"
+    reference = loss.start if loss.chance is None else min(loss.start, loss.chance)
+    is_settled = loss.state == "converged" or loss.end <= settled_share * reference
+    return "info" if is_settled else "warning"
 
 
 def find_starved(

@@ -11,8 +11,8 @@ from gradiometer.showing.wording import (
     condition_in_words,
     cure_in_words,
     cures_in_words,
-    evidence_number,
     layers_in_words,
+    number_beside,
     sentence,
     written,
 )
@@ -46,12 +46,7 @@ def findings_section(diagnosis: Diagnosis) -> str:
 def finding_card(finding: Finding) -> str:
     """One finding: what, where, why with its numbers, what happens if nothing is done, what to try."""
     causes = [finding.cause, *finding.other_causes]
-    reasons = "".join(
-        f"<li>{escaped(sentence(cause.text))}"
-        + (f" <b>{escaped(format_db(cause.share_db))}</b>" if cause.share_db is not None else "")
-        + "</li>"
-        for cause in causes
-    )
+    reasons = "".join(line_with_number(sentence(cause.text), cause.share_db, "dB") for cause in causes)
     parts = [
         f'<article class="card {escaped(finding.severity)}">',
         f'<h3><span class="badge">{escaped(finding.severity)}</span> ',
@@ -82,11 +77,14 @@ def layer_names(layers: tuple[str, ...], *, shown_count: int = 6) -> str:
 
 def evidence_list(finding: Finding) -> str:
     """The numbers behind a finding, each with its unit."""
-    rows = []
-    for evidence in finding.evidence:
-        number = escaped(evidence_number(evidence))
-        rows.append(f"<li>{escaped(evidence.text)}" + (f" <b>{number}</b>" if number else "") + "</li>")
+    rows = [line_with_number(evidence.text, evidence.value, evidence.unit) for evidence in finding.evidence]
     return f"<ul>{''.join(rows)}</ul>" if rows else ""
+
+
+def line_with_number(text: str, value: float | None, unit: str) -> str:
+    """One line of a list, with its number where the words do not name it."""
+    number = escaped(number_beside(text, value, unit))
+    return f"<li>{escaped(text)}" + (f" <b>{number}</b>" if number else "") + "</li>"
 
 
 def cure_list(finding: Finding) -> str:
@@ -142,7 +140,7 @@ def ranking_table(outcome: Outcome) -> str:
         f"<th>{name}</th>" for name in ("cure", "got as far as", "result", "final loss", "difference", "why")
     )
     rows = "".join(ranking_row(ranking) for ranking in outcome.ranking)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll"><table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def ranking_row(ranking: Ranking) -> str:

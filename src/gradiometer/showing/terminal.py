@@ -20,14 +20,13 @@ from gradiometer.showing.wording import (
     condition_in_words,
     cure_in_words,
     cures_in_words,
-    evidence_number,
     layers_in_words,
     next_command,
+    number_beside,
     sentence,
     verdict_sentence,
     written,
 )
-from gradiometer.units import format_db
 
 OUTCOME_STYLES: dict[str, str] = {"better": "green", "worse": "red", "not shown": "yellow"}
 """Outcome's verdict to its style on a terminal."""
@@ -76,10 +75,10 @@ def finding_in_full(finding: Finding) -> RenderableType:
     grid.add_column()
     grid.add_row("where", Text(f"{layers_in_words(finding.layers)}, first told at step {finding.step}"))
     for place, cause in enumerate((finding.cause, *finding.other_causes[:2])):
-        share = f" ({format_db(cause.share_db)})" if cause.share_db is not None else ""
-        grid.add_row("why" if place == 0 else "also", Text(cause.text + share))
+        share = (f"  {number_beside(cause.text, cause.share_db, 'dB')}".rstrip(), "bold")
+        grid.add_row("why" if place == 0 else "also", Text.assemble(cause.text, share))
     for place, evidence in enumerate(finding.evidence[:4]):
-        number = (f"  {evidence_number(evidence)}".rstrip(), "bold")
+        number = (f"  {number_beside(evidence.text, evidence.value, evidence.unit)}".rstrip(), "bold")
         grid.add_row("numbers" if place == 0 else "", Text.assemble(evidence.text, number))
     if finding.prognosis:
         grid.add_row("if nothing is done", Text(finding.prognosis))

@@ -5,7 +5,7 @@ import re
 import shlex
 from pathlib import Path
 
-from gradiometer.schema import Diagnosis, Evidence, Finding, Run, Verdict
+from gradiometer.schema import Diagnosis, Finding, Run, Verdict
 from gradiometer.units import format_db, format_number
 
 VERDICT_WORDS: dict[Verdict, tuple[str, str]] = {
@@ -96,24 +96,23 @@ def layers_in_words(layers: tuple[str, ...], *, shown_count: int = 3) -> str:
     return ", ".join(layers[:shown_count]) + (f" and {rest_count} more" if rest_count > 0 else "")
 
 
-def evidence_number(evidence: Evidence) -> str:
-    """The number of a piece of evidence with its unit, to stand beside its text; empty where the text names it.
+def number_beside(text: str, value: float | None, unit: str) -> str:
+    """A number with its unit, to stand beside the words on it; empty where the words name it already.
 
     Example:
-        >>> evidence_number(Evidence("level", -142.5, "dB", "level at the first layer"))
+        >>> number_beside("level at the first layer", -142.5, "dB")
         '-142.5 dB'
-        >>> evidence_number(Evidence("level", -142.5, "dB", "the level at body.0 is \u2212142.5 dB"))
+        >>> number_beside("the level at body.0 is \u2212142.5 dB", -142.5, "dB")
         ''
     """
-    if evidence.value is None:
+    if value is None:
         return ""
-    is_level = evidence.unit == "dB"
-    number = format_db(evidence.value) if is_level else f"{written(evidence.value)} {evidence.unit}".strip()
-    said = [float(word) for word in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", evidence.text.replace("\u2212", "-"))]
-    is_said = any(
-        math.isclose(abs(word), scale * abs(evidence.value), rel_tol=0.06) for word in said for scale in (1.0, 100.0)
-    )
-    return "" if is_said or number in evidence.text else number
+    said = [float(word) for word in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.replace("\u2212", "-"))]
+    # A share is often said in percent, and a said number is rounded.
+    if any(math.isclose(abs(word), scale * abs(value), rel_tol=0.06) for word in said for scale in (1.0, 100.0)):
+        return ""
+    number = format_db(value) if unit == "dB" else f"{written(value)} {unit}".strip()
+    return "" if number in text else number
 
 
 def written(value: float) -> str:

@@ -88,6 +88,27 @@ class Forked:
 
 
 @dataclass(slots=True)
+class Interpreter:
+    """A process of its own, tied to this one by a pipe: its other end tells the process when this one is gone."""
+
+    process: "subprocess.Popen[bytes]"
+    lifeline: int | None
+
+    @property
+    def pid(self) -> int | None:
+        """Its number."""
+        return self.process.pid
+
+    def poll(self) -> int | None:
+        """Its exit code, None while it runs."""
+        code = self.process.poll()
+        if code is not None and self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
+        return code
+
+
+@dataclass(slots=True)
 class Going:
     """A trial under way.
 
@@ -174,27 +195,23 @@ def start(spec: TrialSpec, environment: Mapping[str, str]) -> Going:
     return Going(spec, Forked(process))
 
 
-def start_interpreter(spec: TrialSpec, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
+def start_interpreter(spec: TrialSpec, environment: Mapping[str, str]) -> "Interpreter":
     """Start a trial in an interpreter that has not loaded torch."""
     folder = Path(spec.folder)
     reading, writing = os.pipe()
     try:
-        child = subprocess.Popen(
-            [sys.executable, "-m", "gradiometer.curing.trials.worker", str(folder / "spec.json"), str(reading)],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=(folder / LOG_FILE).open("wb"),
-            pass_fds=(reading,),
-        )
+        with (folder / LOG_FILE).open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "gradiometer.curing.trials.worker", str(folder / "spec.json"), str(reading)],
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(reading,),
+            )
     finally:
         os.close(reading)
-    # Stays open as long as this process lives: the child reads from the other end until then.
-    _LIFELINES.append(writing)
-    return child
-
-
-_LIFELINES: list[int] = []
+    return Interpreter(process, writing)
 
 
 def end_of(trial: Going) -> TrialEnd | None:

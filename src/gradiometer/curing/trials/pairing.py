@@ -106,10 +106,10 @@ def log_of(spec: TrialSpec) -> str:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something.
+    r"""The last line that says something.
 
     Example:
-        >>> last_line("Traceback:\\n  ...\\nValueError: no\\n\\n")
+        >>> last_line("Traceback:\n  ...\nValueError: no\n\n")
         'ValueError: no'
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]

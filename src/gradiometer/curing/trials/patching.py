@@ -69,18 +69,19 @@ class Script:
         return None
 
 
-def patch_script(run: Run, changes: Sequence[Mapping[str, Any]]) -> str | None:
+def patch_script(run: Run, changes: Sequence[Mapping[str, Any]], *, folder: Path | None = None) -> str | None:
     """Write changes as a patch of the file that makes the optimizer.
 
     Args:
         run: The diagnosed run.
         changes: The parts of a cure, in order, as `gradiometer.curing.trials.treatment.Change` has them.
+        folder: The folder that the script ran in; the working directory where None.
 
     Returns:
-        A unified diff, relative to the working directory; None where the change can't be written as one.
+        A unified diff, relative to that folder; None where the change can't be written as one.
     """
     path, _, line = str(run.facts.get("optimizer_site") or "").rpartition(":")
-    script = open_script(Path(path), int(line), run) if path and line.isdigit() else None
+    script = open_script((folder or Path()) / path, int(line), run) if path and line.isdigit() else None
     if script is None or not changes:
         return None
     for change in changes:
@@ -95,15 +96,16 @@ def open_script(path: Path, line: int, run: Run) -> Script | None:
         source = Source(path.read_text(encoding="utf-8"))
     except (OSError, SyntaxError, ValueError):
         return None
-    around = [node for node in ast.walk(source.tree) if isinstance(node, ast.stmt) and spans(node, line)]
     calls = [node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and spans(node, line)]
     makers = [call for call in calls if last_name(call.func) == run.facts.get("optimizer")]
-    if not around or len(makers) != 1:
+    around = [
+        node
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and makers and makers[0] in ast.walk(node)
+    ]
+    if len(around) != 1 or len(makers) != 1:
         return None
-    statement = min(around, key=lambda node: (node.end_lineno or node.lineno) - node.lineno)
-    if hasattr(statement, "body"):
-        return None
-    return Script(source, statement, makers[0], bound_modules(source.tree), run)
+    return Script(source, around[0], makers[0], bound_modules(source.tree), run)
 
 
 def spans(node: ast.stmt | ast.expr, line: int) -> bool:
@@ -275,7 +277,11 @@ def call_function(script: Script, change: Mapping[str, Any]) -> bool:
 def free_name(script: Script, wanted: str) -> str:
     """A name that the script does not use."""
     taken = names_in(script.source.text) | {text.partition("(")[0].removeprefix("def ") for text in script.functions}
-    return wanted if wanted not in taken else next(f"{wanted}_{k}" for k in range(2, 10**6) if f"{wanted}_{k}" not in taken)
+    return (
+        wanted
+        if wanted not in taken
+        else next(f"{wanted}_{k}" for k in range(2, 10**6) if f"{wanted}_{k}" not in taken)
+    )
 
 
 def diff_of(script: Script, path: str) -> str | None:

@@ -57,8 +57,10 @@ class Source:
         is_alone = indent is not None and (not tail or tail.startswith("#"))
         edits = []
         if before:
-            joined = "".join(f"{line}\n{indent}" for line in before) if indent is not None else "".join(
-                f"{line}; " for line in before
+            joined = (
+                "".join(f"{line}\n{indent}" for line in before)
+                if indent is not None
+                else "".join(f"{line}; " for line in before)
             )
             place = (first, statement.col_offset)
             edits.append(Edit(place, place, joined))
@@ -91,10 +93,10 @@ class Source:
 
 
 def bound_modules(tree: ast.Module) -> dict[str, str]:
-    """What the names that a script imports at its top stand for, in dotted form.
+    r"""What the names that a script imports at its top stand for, in dotted form.
 
     Example:
-        >>> bound_modules(ast.parse("import torch.nn as nn\\nfrom torch import optim\\nimport torch.nn.functional"))
+        >>> bound_modules(ast.parse("import torch.nn as nn\nfrom torch import optim\nimport torch.nn.functional"))
         {'nn': 'torch.nn', 'optim': 'torch.optim', 'torch': 'torch'}
     """
     found: dict[str, str] = {}
@@ -118,9 +120,7 @@ def names_in(code: str, *, is_stored: bool = False) -> set[str]:
     """
     nodes = list(ast.walk(ast.parse(code)))
     names = {
-        node.id
-        for node in nodes
-        if isinstance(node, ast.Name) and (not is_stored or isinstance(node.ctx, ast.Store))
+        node.id for node in nodes if isinstance(node, ast.Name) and (not is_stored or isinstance(node.ctx, ast.Store))
     }
     if is_stored:
         return names

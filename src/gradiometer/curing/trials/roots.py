@@ -75,11 +75,11 @@ def as_one(roots: Mapping[str, nn.Module]) -> nn.Module:
 
 
 def opening_of(roots: Mapping[str, nn.Module]) -> str:
-    """The line that a snippet for several roots begins with; empty for a single root.
+    r"""The line that a snippet for several roots begins with; empty for a single root.
 
     Example:
         >>> opening_of({"encoder": nn.Linear(1, 1)})
-        'model = nn.ModuleDict({"encoder": encoder})\\n'
+        'model = nn.ModuleDict({"encoder": encoder})\n'
     """
     if set(roots) <= {""}:
         return ""

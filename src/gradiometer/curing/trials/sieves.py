@@ -251,7 +251,9 @@ def choose_winner(finals: Finals) -> str | None:
 
 def is_clearly_better(greater: Sequence[Reading], smaller: Sequence[Reading]) -> bool:
     """Whether a greater change beats a smaller one by the same rule by which a cure beats the control."""
-    pairs = [Pair(less.final_loss, more.final_loss, less.start_loss) for more, less in zip(greater, smaller, strict=True)]
+    pairs = [
+        Pair(less.final_loss, more.final_loss, less.start_loss) for more, less in zip(greater, smaller, strict=True)
+    ]
     return compare(pairs).verdict == "better"
 
 
@@ -284,4 +286,3 @@ def other_sites(finals: Finals, label: str) -> str:
             if site in known:
                 parts.append(f"{site}: {format_number(known[site])} became {format_number(loss)}")
     return f"other losses, first seed: {'; '.join(parts)}" if parts else ""
-

@@ -270,6 +270,7 @@ class Entrance:
         self._enter = enter
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Enter the modes, once the first call has done so by itself."""
         if module is self.root and self.is_installed:
             self._enter(self.modes)
 

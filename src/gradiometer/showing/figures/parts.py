@@ -63,7 +63,14 @@ def layout(height: int, **settings: Any) -> dict[str, Any]:
 
 def empty_parts(text: str) -> FigureParts:
     """A figure that only says why there is nothing to draw."""
-    note = {"text": text, "xref": "paper", "yref": "paper", "x": 0.5, "y": 0.5, "showarrow": False}
+    note = {
+        "text": shown_words(text, width=36),
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.5,
+        "y": 0.5,
+        "showarrow": False,
+    }
     hidden = {"visible": False}
     return {"data": [], "layout": layout(140, annotations=[note], xaxis=hidden, yaxis=hidden, showlegend=False)}
 

@@ -91,7 +91,7 @@ def pair_traces(pairs: list[tuple[float, float]]) -> list[dict[str, Any]]:
 def ranking_axes(ranked: list[Ranking], share: float, confidence: str) -> dict[str, Any]:
     """Axes of the lower panel: one row per cure that reached the paired trials."""
     return {
-        "xaxis2": axis(f"difference of final loss, {confidence}", anchor="y2"),
+        "xaxis2": axis(f"difference of final loss<br>({confidence})", anchor="y2"),
         "yaxis2": axis(
             "",
             domain=[0.0, share],
