@@ -51,7 +51,7 @@ def format_seconds(elapsed_seconds: float) -> str:
     """Write a duration with a unit that suits its size.
 
     Example:
-        >>> format_seconds(0.0000042), format_seconds(0.25), format_seconds(75.0), format_seconds(7300.0)
+        >>> format_seconds(0.0000042), format_seconds(0.25), format_seconds(75.0), format_seconds(7320.0)
         ('4.2 µs', '250 ms', '1 min 15 s', '2 h 2 min')
     """
     if elapsed_seconds < 1e-3:

@@ -67,7 +67,7 @@ def test_shows_a_line_of_the_table_for_every_layer() -> None:
 
 def test_says_when_measuring_cost_more_than_was_allowed() -> None:
     text = text_of(render_report(made_run(overhead_measured=0.03), made_diagnosis()))
-    assert "over budget; raise --overhead" in text
+    assert "over budget: raise --overhead" in text
 
 
 def test_says_that_nothing_was_proved() -> None:

@@ -153,7 +153,8 @@ def as_json(result: CaseResult) -> dict[str, Any]:
     seed), difference, interval, confidence, is_paired, control_shows_fault, detail, ranking, trials (cure, seed,
     sieve, run_file, final_loss, status, detail), snippet, run_file.
     """
-    outcome = plain(result.outcome) if result.outcome is not None else {"verdict": "not shown", "detail": "healthy"}
+    reason = result.diagnosis.reason or "nothing was found that is worth a cure"
+    outcome = plain(result.outcome) if result.outcome is not None else {"verdict": "not shown", "detail": reason}
     defaults: dict[str, Any] = {"cures": [], "control": [], "treated": [], "difference": None, "interval": None}
     return {
         "outcome": outcome.pop("verdict"),
@@ -172,7 +173,7 @@ def as_json(result: CaseResult) -> dict[str, Any]:
                 "status": trial.status,
                 "detail": trial.detail,
             }
-            for trial in result.run.trials
+            for trial in result.trials
         ],
         "run_file": str(result.file),
     }

@@ -21,13 +21,13 @@ from gradiometer.curing.trials.sieves import (
     ranking_of,
     remeasure,
 )
-from gradiometer.curing.trials.spec import LOG_FILE, TrialSpec, digest_of
+from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, digest_of
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import NoTrainingError, ScriptError, SettingsError
 from gradiometer.launching.script import Target
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
-from gradiometer.schema import Diagnosis, Finding, Outcome, Run
+from gradiometer.schema import Diagnosis, Finding, Outcome, Run, Trial
 from gradiometer.settings import Ignored
 
 CASES_FOLDER = ".gradiometer/cures"
@@ -74,6 +74,7 @@ class CaseResult:
         file: Its run file.
         outcome: What was proved; None where nothing was tried, for nothing is wrong.
         changes: The winner's changes, part by part, as `gradiometer.curing.trials.treatment.Change` has them.
+        trials: All trials of this outcome, the diagnosed run first.
     """
 
     diagnosis: Diagnosis
@@ -81,6 +82,7 @@ class CaseResult:
     file: Path
     outcome: Outcome | None
     changes: tuple[dict[str, object], ...] = ()
+    trials: tuple[Trial, ...] = ()
 
     @property
     def is_proved(self) -> bool:
@@ -112,10 +114,11 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     progress.say(plan.text)
     bench = bench_for(diagnosed, findings, plan, request, progress)
     outcome, changes = try_cures(bench, labels, diagnosed, findings, plan)
+    trials = tuple(reading.trial for reading in (diagnosed, *bench.readings))
     with RunWriter(file, is_resumed=True) as writer:
-        writer.add_trials([reading.trial for reading in (diagnosed, *bench.readings)])
+        writer.add_trials(trials)
         writer.set_outcome(outcome)
-    return CaseResult(diagnosis, read_run(file), file, outcome, changes)
+    return CaseResult(diagnosis, read_run(file), file, outcome, changes, trials)
 
 
 def diagnose_script(request: CaseRequest, progress: Progress) -> Reading:
@@ -146,7 +149,7 @@ def diagnose_script(request: CaseRequest, progress: Progress) -> Reading:
     end = request.engine([spec], workers=1, when_done=lambda _: progress.advance())[0]
     reading = read_trial(end)
     if reading.run is None or reading.run.step_count == 0:
-        shutil.rmtree(Path(spec.folder) / "trials", ignore_errors=True)
+        (Path(spec.folder) / RESULT_FILE).unlink(missing_ok=True)
         raise untrained(reading)
     return reading
 
@@ -198,9 +201,7 @@ def untrained(reading: Reading) -> ScriptError | NoTrainingError:
     words = last_line(log_of(spec)).removeprefix("gradiometer: ")
     if reading.trial.status == "failed" and words:
         detail = reading.trial.detail.removeprefix("gradiometer: ") or words
-        (Path(spec.folder) / "result.json").unlink(missing_ok=True)
         return ScriptError(f"{name} took no training step: {detail} (all that it printed is in {log})")
-    (Path(spec.folder) / "result.json").unlink(missing_ok=True)
     return NoTrainingError(
         f"{name} took no training step: looked for torch.optim optimizers that step after a backward(), in this "
         f"process. Does it train on these arguments? What it printed is in {log}"
@@ -214,7 +215,13 @@ def pace_of(diagnosed: Reading, findings: Sequence[Finding]) -> Pace:
     steps = max(run.step_count, 1)
     training = float(run.facts.get("training_seconds") or 0.0) + float(run.facts.get("measuring_seconds") or 0.0)
     startup = float(run.facts.get("startup_seconds") or 0.0) + 0.2
-    return Pace(startup, max(training / steps, 1e-5), steps, max(finding.step for finding in findings))
+    return Pace(
+        startup_seconds=startup,
+        step_seconds=max(training / steps, 1e-5),
+        step_count=steps,
+        onset_step=max(finding.step for finding in findings),
+        is_accelerated=str(run.facts.get("device") or "cpu") != "cpu",
+    )
 
 
 def bench_for(

@@ -224,9 +224,19 @@ def cost_line(run: Run) -> str:
     if allowed is not None:
         line += f", {format_share(allowed)} allowed"
         if spent > allowed:
-            line += " (over budget; raise --overhead, or let the run go on until the first measurements are repaid)"
+            line += f" ({repayment(run)})"
     seconds = run.facts.get("measuring_seconds")
     return line + (f", {format_seconds(seconds)} in all" if seconds is not None else "")
+
+
+def repayment(run: Run) -> str:
+    """Why a run has cost more than allowed: over budget for good, or its first measurements not repaid yet."""
+    facts = run.facts
+    steps, training, spent = facts.get("step_count"), facts.get("training_seconds"), facts.get("measuring_seconds")
+    if facts.get("repaid_step") is not None or not steps or not training or not spent:
+        return "over budget: raise --overhead"
+    steps_needed = spent / facts["overhead_allowed"] / (training / steps)
+    return f"the first measurements are taken in advance, repaid after about {steps_needed:.2g} steps"
 
 
 def versions_line(run: Run) -> str:

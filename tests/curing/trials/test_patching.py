@@ -1,5 +1,4 @@
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,9 @@ def run_of(folder: Path, text: str, *, site: str | None = None, optimizer: str =
     return Run(facts=facts, layers=tuple(layers))  # type: ignore[arg-type]
 
 
-def change(label: str, snippet: str, placement: str = "before_optimizer", roots: tuple[str, ...] = ("",)) -> dict[str, object]:
+def change(
+    label: str, snippet: str, placement: str = "before_optimizer", roots: tuple[str, ...] = ("",)
+) -> dict[str, object]:
     return {"label": label, "snippet": snippet, "placement": placement, "text": "", "roots": list(roots)}
 
 
@@ -128,7 +129,8 @@ def test_edits_the_class_of_an_optimizer(tmp_path: Path) -> None:
 
 
 def test_names_the_scripts_own_model_and_indents_as_it_does(tmp_path: Path) -> None:
-    text = "import torch\n\nclass Trainer:\n\n    def set_up(self):\n        self.o = torch.optim.SGD(self.net.parameters())\n"
+    text = "import torch\n\nclass Trainer:\n\n    def set_up(self):\n"
+    text += "        self.o = torch.optim.SGD(self.net.parameters())\n"
     run = run_of(tmp_path, text)
     patch = patch_script(run, [change("redraw_weights:he", "for p in model.parameters():\n    p.zero_()\n")])
     added = lines_added(patch)

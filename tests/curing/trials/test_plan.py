@@ -52,9 +52,7 @@ def test_gives_every_process_its_share_of_the_processors() -> None:
     assert Wishes().total_seconds > 0.0
 
 
-@given(
-    st.floats(0.01, 10.0), st.floats(1e-5, 5.0), st.integers(1, 5000), st.integers(0, 5000), st.integers(1, 12)
-)
+@given(st.floats(0.01, 10.0), st.floats(1e-5, 5.0), st.integers(1, 5000), st.integers(0, 5000), st.integers(1, 12))
 def test_plans_something_for_every_pace(startup: float, step: float, count: int, onset: int, cures: int) -> None:
     pace = Pace(startup, step, count, min(onset, count))
     plan = make_plan(Wishes(workers=2), pace, cures)

@@ -2,8 +2,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from curing.trials.trial_material import DROPOUT, GAN, SIGMOIDS, spec_for
 
+from curing.trials.trial_material import DROPOUT, GAN, SIGMOIDS, spec_for
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, log_of, paired, read_trial
 from gradiometer.curing.trials.spec import TrialSpec

@@ -58,4 +58,4 @@ def test_draws_a_row_without_a_bar_for_a_gain_that_was_not_measured() -> None:
 
 
 def test_says_that_there_is_no_ladder_without_measurements() -> None:
-    assert "no ladder" in draw_gain_ladder(Run()).layout.annotations[0].text
+    assert "No full measurement" in draw_gain_ladder(Run()).layout.annotations[0].text

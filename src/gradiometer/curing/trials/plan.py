@@ -9,6 +9,12 @@ from gradiometer.units import format_seconds
 DEFAULT_SECONDS = 120.0
 """Wall time that the whole may take unless told otherwise."""
 
+MOST_WORKERS = 8
+"""Processes at a time unless told otherwise: each holds torch and the script's data in memory."""
+
+ACCELERATOR_WORKERS = 2
+"""The same where they share an accelerator."""
+
 DIAGNOSIS_SHARE = 1 / 6
 """Share of it for the run that is diagnosed."""
 
@@ -57,8 +63,8 @@ class Wishes:
 
     @property
     def worker_count(self) -> int:
-        """Processes at a time: one per processor."""
-        return self.workers or processor_count()
+        """Processes at a time: one per processor, within reason."""
+        return self.workers or min(processor_count(), MOST_WORKERS)
 
     @property
     def threads(self) -> int:
@@ -75,12 +81,20 @@ class Pace:
         step_seconds: One step.
         step_count: Steps that run took.
         onset_step: First step at which its fault could be told.
+        is_accelerated: It trains on another device than the processor.
     """
 
     startup_seconds: float
     step_seconds: float
     step_count: int
     onset_step: int = 0
+    is_accelerated: bool = False
+
+    def worker_count(self, wishes: Wishes) -> int:
+        """Processes at a time that suit the script's device."""
+        if wishes.workers or not self.is_accelerated:
+            return wishes.worker_count
+        return min(wishes.worker_count, ACCELERATOR_WORKERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +176,7 @@ def affordable_steps(wishes: Wishes, pace: Pace, candidate_count: int, seed_coun
 def planned(wishes: Wishes, pace: Pace, candidate_count: int, seed_count: int, steps: int) -> Plan:
     """The plan for given numbers, with the time that it takes."""
     race_steps = rounds_of_race(pace, steps)
-    workers = wishes.worker_count
+    workers = pace.worker_count(wishes)
     remeasuring = pace.startup_seconds + REMEASURE_STEPS * REMEASURE_COST * pace.step_seconds
     seconds = rounds(candidate_count + 1, workers) * remeasuring
     racers = candidate_count

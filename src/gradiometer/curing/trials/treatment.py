@@ -4,7 +4,7 @@ The control runs under the same treatment with no cure, so that nothing but the 
 """
 
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from time import monotonic
@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.overrides import TorchFunctionMode
 
 from gradiometer.curing.cure import Cure, Patient
+from gradiometer.curing.trials.passage import Passage, tensors_in
 from gradiometer.curing.trials.roots import as_one, opening_of, roots_behind
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.limits import TrainingStopped
@@ -121,6 +121,8 @@ class TrialTreatment:
         """Draw from the model's own stream from here on, and note the batch."""
         if torch.is_grad_enabled():
             self._note_batch(args)
+            if next(tensors_in(args), None) is None:
+                self.passage.note_keywords(root, self._note_batch)
         self.stream.enter()
         self.passage.enter_first(root)
 
@@ -202,104 +204,10 @@ class TrialTreatment:
     def _note_batch(self, inputs: Any) -> None:
         probe = self.session.probe
         batch = [tensor for tensor in tensors_in(inputs) if not self.passage.made(tensor)]
-        if batch:
+        if batch:  # a part of the step's fingerprint for every call of a root
             digest = blake2b((probe.fingerprint or "").encode(), digest_size=16)
             digest.update(fingerprint_of(batch).encode())
             probe.fingerprint = digest.hexdigest()
-
-
-class Passage:
-    """What goes along with a root's forward: modes that a cure adds, and the memory of what the models gave.
-
-    A mode has to be entered after that of the probe, which sees calls as they are made in the end. Global hooks come
-    before those of a module, so a hook of the root's own enters the modes; it is pickled and copied as nothing.
-    """
-
-    def __init__(self) -> None:
-        self._entrances: list[Entrance] = []
-        self._entered: list[TorchFunctionMode] = []
-        self._outputs: dict[int, list[Tensor]] = {}
-
-    def guide(self, root: nn.Module, modes: list[TorchFunctionMode]) -> None:
-        """Have a root's forward run under these modes from now on."""
-        if modes:
-            entrance = Entrance(root, modes, self._enter)
-            self._entrances.append(entrance)
-            root.register_forward_pre_hook(entrance)
-
-    def enter_first(self, root: nn.Module) -> None:
-        """Enter the modes of a call that began before its root had its hook."""
-        for entrance in self._entrances:
-            if entrance.root is root and not entrance.is_installed:
-                entrance.is_installed = True
-                self._enter(entrance.modes)
-
-    def _enter(self, modes: list[TorchFunctionMode]) -> None:
-        for mode in modes:
-            mode.__enter__()  # type: ignore[no-untyped-call]
-            self._entered.append(mode)
-
-    def leave(self) -> None:
-        """Leave the modes that were entered."""
-        while self._entered:
-            self._entered.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
-
-    def remember(self, output: Any, step: int) -> None:
-        """Keep what a model gave until the step after next, so that it is not taken for data when it comes back."""
-        self._outputs = {known: kept for known, kept in self._outputs.items() if known >= step - 1}
-        self._outputs.setdefault(step, []).extend(tensor.detach() for tensor in tensors_in(output))
-
-    def made(self, tensor: Tensor) -> bool:
-        """Whether a tensor comes out of a model rather than from the data."""
-        if tensor.requires_grad or tensor.layout != torch.strided:
-            return True
-        storage = tensor.untyped_storage().data_ptr()
-        kept = (known for outputs in self._outputs.values() for known in outputs)
-        return any(known.untyped_storage().data_ptr() == storage for known in kept if known.layout == torch.strided)
-
-
-class Entrance:
-    """A root's own forward pre-hook: enters modes, for this root only and not for copies of it."""
-
-    def __init__(
-        self, root: nn.Module, modes: list[TorchFunctionMode], enter: Callable[[list[TorchFunctionMode]], None]
-    ) -> None:
-        self.root = root
-        self.modes = modes
-        self.is_installed = False
-        self._enter = enter
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Enter the modes, once the first call has done so by itself."""
-        if module is self.root and self.is_installed:
-            self._enter(self.modes)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Entrance":
-        return self
-
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
-        return nothing_to_enter, ()
-
-
-def nothing_to_enter() -> Callable[[nn.Module, tuple[Any, ...]], None]:
-    """What an entrance becomes in a pickle: a hook that does nothing."""
-    return pass_by
-
-
-def pass_by(module: nn.Module, args: tuple[Any, ...]) -> None:
-    """Do nothing."""
-
-
-def tensors_in(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists and mappings, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for entry in value.values():
-            yield from tensors_in(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from tensors_in(entry)
 
 
 def holds_some_of(optimizer: Optimizer, root: nn.Module) -> bool:

@@ -86,7 +86,6 @@ def describe_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontie
     names = [rung.layer.name for rung in rungs]
     frontier_row = names.index(frontier) if frontier in names else None
     chosen, texts, height = named_rows(names, always=frontier_row)
-    data = [*bars_of(rungs, floor_db), connector_of(rungs, floor_db), *marks_of(rungs, floor_db)]
     axes = {
         "xaxis": axis("level (dB, relative to the output)", side="bottom", zeroline=True, zerolinecolor=TEXT_COLOUR),
         "yaxis": axis(
@@ -104,7 +103,7 @@ def describe_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontie
         else [frontier_shape(frontier_row, is_left=is_bar_right(rungs, frontier_row, floor_db))]
     )
     return {
-        "data": data,
+        "data": [*bars_of(rungs, floor_db), connector_of(rungs, floor_db), *marks_of(rungs, floor_db)],
         "layout": layout(height + 130, barmode="overlay", shapes=shapes, title=title, **axes),
     }
 
