@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from gradiometer.errors import SettingsError
 from gradiometer.measuring.budget import Budget
+from gradiometer.measuring.compiled import has_compiled_twin
 from gradiometer.measuring.guarding import call_site
 from gradiometer.measuring.probe import Probe
 from gradiometer.recording.writer import RunWriter
@@ -138,6 +139,8 @@ class Watch:
         self.session = session
         probe = session.probe
         probe.watch_root(model)
+        if has_compiled_twin(model):
+            probe.close_modules()
         for optimizer in optimizers:
             probe.watch_optimizer(optimizer)
         probe.updates_by_hand = not optimizers

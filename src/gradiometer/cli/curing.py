@@ -12,7 +12,7 @@ from gradiometer.cli.console import messages, results, write_json
 from gradiometer.cli.exit_codes import FINDINGS, OK
 from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
 from gradiometer.curing.trials.plan import Wishes
-from gradiometer.errors import SettingsError
+from gradiometer.errors import RunFileError, SettingsError
 from gradiometer.launching.script import Target
 from gradiometer.settings import load_settings
 from gradiometer.showing.json_output import plain
@@ -99,10 +99,22 @@ def run_cure(options: CureOptions) -> int:
         messages().print("\nInterrupted. What is done is kept: the same command goes on from here.")
         return INTERRUPTED
     if options.file is not None:
-        options.file.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(result.file, options.file)
+        copy_run_file(result.file, options.file)
     show(result, options)
     return OK if result.is_proved else FINDINGS
+
+
+def copy_run_file(file: Path, place: Path) -> None:
+    """Copy a closed run file.
+
+    Raises:
+        RunFileError: It can't be written there.
+    """
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, place)
+    except OSError as error:
+        raise RunFileError(f"{place} can't be written ({error.strerror or error}): the outcome is in {file}") from None
 
 
 def target_of(options: CureOptions) -> Target:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gradiometer.curing import prescribe
 from gradiometer.curing.trials.bench import Bench, Engine, Progress
 from gradiometer.curing.trials.local import run_trials
-from gradiometer.curing.trials.pairing import Reading, last_line, log_of, read_trial
+from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
 from gradiometer.curing.trials.sieves import (
     Finals,
@@ -23,7 +23,7 @@ from gradiometer.curing.trials.sieves import (
 )
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, digest_of
 from gradiometer.diagnosing import diagnose
-from gradiometer.errors import NoTrainingError, ScriptError, SettingsError
+from gradiometer.errors import NoTrainingError, RunFileError, ScriptError, SettingsError
 from gradiometer.launching.script import Target
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
@@ -100,6 +100,7 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     Raises:
         ScriptError: The script can't be started, or fails before it trains.
         NoTrainingError: It takes no step.
+        RunFileError: Nothing can be written here.
         KeyboardInterrupt: Ctrl-C; what is done is kept, and the same request goes on from there.
     """
     diagnosed = diagnose_script(request, progress)
@@ -131,6 +132,7 @@ def diagnose_script(request: CaseRequest, progress: Progress) -> Reading:
     folder = case_folder(request)
     if request.is_fresh:
         shutil.rmtree(folder, ignore_errors=True)
+    make_folder(folder)
     wishes, target = request.wishes, request.target
     spec = TrialSpec(
         script=target.script,
@@ -152,6 +154,19 @@ def diagnose_script(request: CaseRequest, progress: Progress) -> Reading:
         (Path(spec.folder) / RESULT_FILE).unlink(missing_ok=True)
         raise untrained(reading)
     return reading
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder with those above it.
+
+    Raises:
+        RunFileError: It can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise RunFileError(f"{folder} can't be made ({reason}): change to a folder that you may write to") from None
 
 
 def case_folder(request: CaseRequest) -> Path:
@@ -180,10 +195,13 @@ def source_of(script: str) -> bytes:
 
 
 def has_changed(spec: TrialSpec) -> bool:
-    """Whether a source file of the script was changed since the run that was made before; false without one."""
+    """Whether a source file was changed since the run that was made before, or that run is damaged."""
     if not spec.run_file.exists():
         return False
-    sources = read_run(spec.run_file).facts.get("sources") or {}
+    try:
+        sources = read_run(spec.run_file).facts.get("sources") or {}
+    except RunFileError:
+        return True
     for path, digest in sources.items():
         try:
             if digest_of(Path(path).read_bytes()) != digest:
@@ -198,10 +216,9 @@ def untrained(reading: Reading) -> ScriptError | NoTrainingError:
     spec = reading.spec
     name = spec.script or spec.module
     log = Path(spec.folder) / LOG_FILE
-    words = last_line(log_of(spec)).removeprefix("gradiometer: ")
-    if reading.trial.status == "failed" and words:
-        detail = reading.trial.detail.removeprefix("gradiometer: ") or words
-        return ScriptError(f"{name} took no training step: {detail} (all that it printed is in {log})")
+    if reading.trial.status == "failed":
+        reason = reading.trial.detail.removeprefix("gradiometer: ")
+        return ScriptError(f"{name} took no training step: {reason} (what it printed is in {log})")
     return NoTrainingError(
         f"{name} took no training step: looked for torch.optim optimizers that step after a backward(), in this "
         f"process. Does it train on these arguments? What it printed is in {log}"
@@ -277,6 +294,8 @@ def outcome_of(finals: Finals, standings: Standings) -> tuple[Outcome, tuple[dic
     comparison = finals.comparisons[winner]
     verdict = comparison.verdict
     details = [comparison.detail, other_sites(finals, winner)]
+    if any(reading.trial.is_paired is None for reading in finals.treated[winner]):
+        details.append("whether every pair saw the same batches could not be told")
     if not finals.shows_fault:
         told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
         verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]

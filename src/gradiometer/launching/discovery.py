@@ -6,6 +6,7 @@ optimizers hold, so that they cost nothing later; a trial keeps them, for it fol
 """
 
 import functools
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradiometer.measuring.backward import start_listening, stop_listening
+from gradiometer.measuring.compiled import CompileWatch
 from gradiometer.measuring.guarding import call_site, user_frame
 from gradiometer.measuring.parameters import members
 from gradiometer.session import Session
@@ -66,6 +68,7 @@ class Discovery:
         self._constructing = 0
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
+        self._compiling = CompileWatch(self._close_modules)
         self._originals: dict[type, Any] = {}
 
     def start(self) -> None:
@@ -79,10 +82,12 @@ class Discovery:
             self._move_behind()
             self.probe.when_hooked = self._move_behind
         start_listening(self)
+        self._compiling.start()
 
     def stop(self) -> None:
         """Take all of it away."""
         stop_listening(self)
+        self._compiling.stop()
         for kind, original in self._originals.items():
             type.__setattr__(kind, "__init__", original)
         self._originals = {}
@@ -93,12 +98,31 @@ class Discovery:
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """Attach the probe at the latest when a gradient is asked for: an optimizer may hold bare tensors only."""
         if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
+            if not self.probe.roots:
+                self._adopt_owner()
             self.probe.attach()
             self.session.describe()
             self.probe.before_backward(tensors)
             self._has_late_pass = True
         elif not self._has_late_pass:
             stop_listening(self)
+
+    def _adopt_owner(self) -> None:
+        """Take the smallest module that owns all that is optimized for the root: no forward was watched."""
+        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        alive = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
+        owners = [module for module in alive if held <= {id(parameter) for parameter in module.parameters()}]
+        if owners:
+            self.probe.watch_root(min(owners, key=lambda module: sum(1 for _ in module.modules())))
+
+    def _close_modules(self) -> None:
+        """The script is about to compile something: no module hook may be there when it is called."""
+        self._is_settled = True
+        self._unhook()
+        if self._entry is not None:
+            self._entry.remove()
+            self._entry = None
+        self.probe.close_modules()
 
     def after_backward(self) -> None:
         """Tell the probe of the pass amid which it was attached."""
@@ -108,7 +132,7 @@ class Discovery:
             stop_listening(self)
 
     def _hook(self) -> None:
-        if not self._handles:
+        if not self._handles and not self.probe.is_closed:
             self._handles = [
                 register_module_forward_pre_hook(self._before_module),
                 register_module_forward_hook(self._after_module, always_call=True),
@@ -166,7 +190,7 @@ class Discovery:
         self.probe.watch_optimizer(optimizer)
         if is_first:
             self.session.writer.add_facts({"optimizer_site": call_site(3)})
-        self._is_settled = False
+        self._is_settled = self.probe.is_closed
         self._hook()
 
     @contextmanager

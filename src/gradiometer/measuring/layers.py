@@ -68,7 +68,7 @@ def records_of(root: nn.Module, prefix: str) -> Iterator[ModuleRecord]:
     for path, module in root.named_modules():
         if id(module) in inside_opaque:
             continue
-        full_path = ".".join(part for part in (prefix, path) if part)
+        full_path = plain_path(".".join(part for part in (prefix, path) if part))
         has_children = next(module.children(), None) is not None
         is_opaque_container = isinstance(module, OPAQUE_CONTAINERS)
         if is_opaque_container:
@@ -82,6 +82,16 @@ def records_of(root: nn.Module, prefix: str) -> Iterator[ModuleRecord]:
             is_opaque=is_leaf and is_torch_module(module),
             activation=activation_name(module) if is_leaf else None,
         )
+
+
+def plain_path(path: str) -> str:
+    """A path in a model without what `torch.compile` adds to it.
+
+    Example:
+        >>> plain_path("_orig_mod.body.0"), plain_path("_orig_mod")
+        ('body.0', '')
+    """
+    return ".".join(part for part in path.split(".") if part != "_orig_mod")
 
 
 def activation_name(module: nn.Module) -> str | None:

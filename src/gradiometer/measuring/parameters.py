@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from gradiometer.measuring.layers import plain_path
 from gradiometer.measuring.statistics import count_nonfinite, measure_norm
 from gradiometer.schema import Layer, Parameter
 
@@ -201,7 +202,7 @@ def names_of(roots: Mapping[str, torch.nn.Module], optimizers: Sequence[Optimize
     named: dict[int, tuple[str, Tensor]] = {}
     for prefix, root in roots.items():
         for path, tensor in root.named_parameters():
-            named.setdefault(id(tensor), (f"{prefix}.{path}" if prefix else path, tensor))
+            named.setdefault(id(tensor), (plain_path(f"{prefix}.{path}" if prefix else path), tensor))
     for number, optimizer in enumerate(optimizers):
         for index, (_, held) in enumerate(members(optimizer)):
             named.setdefault(id(held), (f"optimizer{number or ''}[{index}]", held))

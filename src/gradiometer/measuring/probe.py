@@ -19,6 +19,7 @@ from torch.utils.hooks import RemovableHandle
 
 from gradiometer.measuring.backward import start_listening, stop_listening
 from gradiometer.measuring.budget import Budget
+from gradiometer.measuring.compiled import is_compiled
 from gradiometer.measuring.guarding import Guard, call_site
 from gradiometer.measuring.layers import records_of
 from gradiometer.measuring.losses import LossBook
@@ -53,6 +54,7 @@ class Probe:
         self.optimizers: list[Optimizer] = []
         self.is_attached = False
         self.is_full = False
+        self.is_closed = False
         self.updates_by_hand = False
         self.notes: list[str] = []
         self.fingerprint: str | None = None
@@ -78,10 +80,20 @@ class Probe:
     def watch_root(self, module: nn.Module, name: str = "") -> None:
         """Measure a root's modules from the next full step on (also in the one under way)."""
         self.roots[name] = module
+        if is_compiled(module):
+            self.close_modules()
         self.memory.root_ids.add(id(module))
         for record in records_of(module, name):
             self.memory.modules.setdefault(id(record.module), record)
         self._watch_parameters()
+
+    def close_modules(self) -> None:
+        """Measure parameters alone from now on: something is compiled, and a module hook would be compiled in."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._end_full_hooks()
+            self.observer = None
+            self.notes.append("compiled: parameters alone are measured, layers are not opened")
 
     def watch_optimizer(self, optimizer: Optimizer) -> None:
         """Measure an optimizer's updates; with several, a step of the run is one round of them (`Rounds`)."""
@@ -133,13 +145,17 @@ class Probe:
                 self.parameters.start()
                 if self.updates_by_hand:
                     self.parameters.measure_weights()
-                self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
-                self._full_handles = [
-                    register_module_forward_pre_hook(self.before_module),  # type: ignore[arg-type]
-                    register_module_forward_hook(self._after_module, always_call=True),
-                ]
-            if self.when_hooked is not None:
-                self.when_hooked()
+                if not self.is_closed:
+                    self._hook_modules()
+
+    def _hook_modules(self) -> None:
+        self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
+        self._full_handles = [
+            register_module_forward_pre_hook(self.before_module),  # type: ignore[arg-type]
+            register_module_forward_hook(self._after_module, always_call=True),
+        ]
+        if self.when_hooked is not None:
+            self.when_hooked()
 
     def _end_full_hooks(self) -> None:
         for handle in self._full_handles:
@@ -178,7 +194,7 @@ class Probe:
             self.losses.add(site, tensors)
             if self.updates_by_hand and self.is_full:
                 self.parameters.after_update(watched.tensor for watched in self.parameters.watched.values())
-            if self.observer is not None:
+            if self.is_full:
                 self._pass = len(self._pass_sites)
                 self._pass_sites[self._pass] = site
                 self._find_trunk(tensors)
@@ -254,7 +270,7 @@ class Probe:
         if losses:
             self.latest.loss = losses[0][1]
         total = clipped = None
-        if self.is_full and self.observer is not None:
+        if self.is_full:
             self._end_full_hooks()
             snapshot = self._snapshot(losses[0][1] if losses else None)
             total, clipped = total_norms(snapshot, self.parameters.watched)
@@ -278,19 +294,18 @@ class Probe:
 
     def _snapshot(self, loss: float | None) -> Snapshot:
         observer = self.observer
-        assert observer is not None
         last_site = self._pass_sites[max(self._pass_sites)] if self._pass_sites else ""
         passes = frozenset(number for number, site in self._pass_sites.items() if site == last_site)
         snapshot = build_snapshot(
             StepMaterial(
                 step=self.step,
-                calls=observer.calls,
+                calls=observer.calls if observer is not None else (),
                 passes=passes,
-                trunk=self._trunk,
-                windows=self.memory.windows,
+                trunk=self._trunk if observer is not None else (),
+                windows=self.memory.windows if observer is not None else {},
                 watched=self.parameters.watched,
                 measured=self.parameters.found,
-                inputs=observer.input_stats,
+                inputs=observer.input_stats if observer is not None else None,
                 loss=loss,
             )
         )
@@ -305,7 +320,7 @@ class Probe:
         self.sink.add_snapshot(snapshot)
         return snapshot
 
-    def _describe(self, observer: StepObserver, present: list[str]) -> None:
+    def _describe(self, observer: StepObserver | None, present: list[str]) -> None:
         for entry in self._trunk:
             if entry.is_join:
                 self.memory.layers.setdefault(entry.layer, join_layer(entry))
@@ -313,14 +328,21 @@ class Probe:
         if known == self._known:
             return
         self._known = known
-        self.latest.layers = tuple(observer.ordered_layers(self._trunk, present))
+        if observer is not None:
+            self.latest.layers = tuple(observer.ordered_layers(self._trunk, present))
         self.latest.parameters = tuple(self.parameters.describe(self.optimizers, self.memory.layers.values()))
         self.sink.add_layers(self.latest.layers)
         self.sink.add_parameters(self.latest.parameters)
         self.sink.set_coverage(self.coverage())
-        if observer.input_stats is not None:
+        if observer is not None and observer.input_stats is not None:
             self.sink.add_facts({"batch_size": observer.input_stats.batch_size})
 
     def coverage(self) -> Coverage:
         """What has been seen so far."""
-        return describe_coverage(self.memory.modules.values(), self.memory.layers, self._without_gradient, self.notes)
+        return describe_coverage(
+            self.memory.modules.values(),
+            self.memory.layers,
+            self._without_gradient,
+            self.notes,
+            is_closed=self.is_closed,
+        )

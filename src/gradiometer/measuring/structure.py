@@ -89,7 +89,12 @@ def join_layer(entry: TrunkEntry) -> Layer:
 
 
 def describe_coverage(
-    modules: Iterable[ModuleRecord], layers: dict[str, Layer], without_gradient: set[str], notes: Sequence[str]
+    modules: Iterable[ModuleRecord],
+    layers: dict[str, Layer],
+    without_gradient: set[str],
+    notes: Sequence[str],
+    *,
+    is_closed: bool = False,
 ) -> Coverage:
     """Say which layers were seen and why others were not.
 
@@ -98,12 +103,14 @@ def describe_coverage(
         layers: Layers met, by name.
         without_gradient: Layers that were called but to whose output no gradient came.
         notes: What else limits the measurements.
+        is_closed: The network is compiled and was not opened.
 
     Returns:
         The coverage; a module that never ran is unseen, one without gradient is seen as far as it goes.
     """
     leaves = [record for record in modules if record.is_leaf]
     names = {record.name for record in leaves} | {name for name, layer in layers.items() if layer.role == "function"}
-    unseen = [(record.name, "not called") for record in leaves if record.name not in layers]
+    reason = "compiled" if is_closed else "not called"
+    unseen = [(record.name, reason) for record in leaves if record.name not in layers]
     unseen += [(name, "no gradient") for name in sorted(without_gradient & names)]
     return Coverage(len(names) - len(unseen), len(names), tuple(unseen), tuple(notes))

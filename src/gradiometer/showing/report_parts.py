@@ -233,9 +233,10 @@ def repayment(run: Run) -> str:
     """Why a run has cost more than allowed: over budget for good, or its first measurements not repaid yet."""
     facts = run.facts
     steps, training, spent = facts.get("step_count"), facts.get("training_seconds"), facts.get("measuring_seconds")
-    if facts.get("repaid_step") is not None or not steps or not training or not spent:
+    allowed = facts.get("overhead_allowed")
+    if facts.get("repaid_step") is not None or not (steps and training and spent and allowed):
         return "over budget: raise --overhead"
-    steps_needed = spent / facts["overhead_allowed"] / (training / steps)
+    steps_needed = spent / allowed / (training / steps)
     return f"the first measurements are taken in advance, repaid after about {steps_needed:.2g} steps"
 
 

@@ -104,12 +104,12 @@ def test_ends_a_training_whose_cure_refuses() -> None:
 
 
 def test_tells_each_part_of_a_pair_with_its_place() -> None:
-    run = train("exchange_activation:relu+redraw_weights:he+clip_gradients:1")[1]
+    run = train("exchange_activation:relu+redraw_weights:he+change_learning_rate:x0.5")[1]
     changes = run.facts["cure_changes"]
 
     # In the order of their moments, which is the order in the script as well.
     assert [change["label"].partition(":")[0] for change in changes] == [
-        "clip_gradients",
+        "change_learning_rate",
         "exchange_activation",
         "redraw_weights",
     ]

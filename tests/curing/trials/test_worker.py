@@ -182,3 +182,21 @@ def test_notes_the_sources_that_a_script_brought_along(tmp_path: Path) -> None:
 
     assert reading.run is not None
     assert {Path(path).name for path in reading.run.facts["sources"]} == {"train.py", "beside.py"}
+
+
+def test_treats_a_script_with_an_optimizer_per_layer(tmp_path: Path) -> None:
+    text = SIGMOIDS.replace(
+        "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)\n",
+        "optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in model if isinstance(m, nn.Linear)]\n",
+    )
+    for call in ("zero_grad", "step"):
+        text = text.replace(f"    optimizer.{call}()\n", f"    for optimizer in optimizers: optimizer.{call}()\n")
+    control = spec_for(tmp_path, text)
+    (untouched,) = read_all(control)
+    cured = replace(control, cures=("insert_normalisation",), case_file=str(untouched.spec.run_file))
+    (reading,) = read_all(cured.placed_in(tmp_path / "treated"))
+
+    assert reading.trial.status == "done", log_of(reading.spec)
+    assert reading.run is not None
+    assert sum(layer.kind == "BatchNorm1d" for layer in reading.run.layers) == 6
+    assert all(parameter.is_optimized for parameter in reading.run.parameters)

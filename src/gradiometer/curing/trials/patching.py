@@ -82,7 +82,8 @@ def patch_script(run: Run, changes: Sequence[Mapping[str, Any]], *, folder: Path
     """
     path, _, line = str(run.facts.get("optimizer_site") or "").rpartition(":")
     script = open_script((folder or Path()) / path, int(line), run) if path and line.isdigit() else None
-    if script is None or not changes:
+    is_repeated = len({str(change["label"]) for change in changes}) < len(changes)  # for several optimizers
+    if script is None or not changes or is_repeated:
         return None
     for change in changes:
         if not (edit_in_place(script, change) or call_function(script, change)):

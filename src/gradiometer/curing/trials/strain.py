@@ -56,7 +56,7 @@ def strain_of(run: Run) -> Strain:
     """Judge a run by the later half of its full measurements; a run without any counts as the worst."""
     half = slice(run.snapshot_count // 2, None)
     if run.snapshot_count == 0:
-        return Strain(MOST_DECADES, MOST_RANGE_DB, is_finite=True)
+        return Strain(MOST_DECADES, MOST_RANGE_DB, is_finite=has_finite_losses(run))
     return Strain(motion_decades(run, half), range_db(run, half), is_finite=is_finite(run))
 
 
@@ -92,6 +92,10 @@ def is_finite(run: Run) -> bool:
     counts = [
         *(np.nansum(run.layer_column(name)) for name in layers),
         *(np.nansum(run.parameter_column(name)) for name in parameters),
-        *(series.nonfinite_counts.sum() for series in run.losses),
     ]
-    return not any(counts)
+    return has_finite_losses(run) and not any(counts)
+
+
+def has_finite_losses(run: Run) -> bool:
+    """Whether every loss that was recorded was finite."""
+    return not any(series.nonfinite_counts.any() for series in run.losses)

@@ -87,7 +87,7 @@ class TrialTreatment:
         self._note_weights(tensors)
         parts = self._parts("construction", "before_optimizer")
         if self.regimen.cures:
-            self._targeted[id(optimizer)] = self._chosen(roots_behind(tensors, self.regimen.run))
+            self._targeted[id(optimizer)] = self._chosen(self._roots_behind(tensors))
         roots = self._targeted.get(id(optimizer), {})
         if parts and not roots:
             return
@@ -137,6 +137,13 @@ class TrialTreatment:
         done = {change.label for change in self.changes}
         return [cure.label for cure in self.regimen.cures if cure.label not in done]
 
+    def _roots_behind(self, tensors: list[Tensor]) -> dict[str, nn.Module]:
+        """The roots that own some tensors; one found before is known although a cure has renamed its parameters."""
+        held = {id(tensor) for tensor in tensors}
+        known = {name: root for roots in self._targeted.values() for name, root in roots.items()}
+        again = {name: root for name, root in known.items() if any(id(p) in held for p in root.parameters())}
+        return again or roots_behind(tensors, self.regimen.run)
+
     def _parts(self, moment: str, placement: str | None = None) -> list[Cure]:
         return [
             cure
@@ -179,16 +186,25 @@ class TrialTreatment:
             # A stream that nobody else draws from: whatever a cure draws, the script's numbers stay the same.
             with ModelStream(self.regimen.seed):
                 for part in parts:
-                    snippet = opening_of(roots) + part.snippet(patient)
-                    text = part.apply(patient)
-                    self.changes.append(Change(part.label, part.placement, text, snippet, list(roots)))
-                    self.session.writer.add_event(Event(self.session.probe.step, "cure", text))
+                    self._apply_one(part, patient, roots)
         except CureRefusedError as refusal:
             self._end("refusal", str(refusal))
         except Exception:  # the cure's own fault, not the script's
             self._end("cure_fault", traceback.format_exc())
         if parts:
             self.session.writer.add_facts({"cure_changes": [asdict(change) for change in self.changes]})
+
+    def _apply_one(self, part: Cure, patient: Patient, roots: Mapping[str, nn.Module]) -> None:
+        """Apply one part; where it has done its work on another optimizer or root, it may refuse here."""
+        try:
+            snippet = opening_of(roots) + part.snippet(patient)
+            text = part.apply(patient)
+        except CureRefusedError:
+            if part.label in self.unapplied():
+                raise
+            return
+        self.changes.append(Change(part.label, part.placement, text, snippet, list(roots)))
+        self.session.writer.add_event(Event(self.session.probe.step, "cure", text))
 
     def _end(self, fact: str, reason: str) -> None:
         self.session.writer.add_facts({fact: reason})

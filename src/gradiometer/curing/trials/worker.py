@@ -18,7 +18,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from gradiometer.curing.trials.spec import LOG_FILE, TrialSpec, digest_of, spec_from_json
+from gradiometer.curing.trials.spec import LOG_FILE, WRITTEN_FOLDER, TrialSpec, digest_of, spec_from_json
 from gradiometer.errors import GradiometerError, ScriptError
 from gradiometer.launching.guard import FileGuard, quiet_environment
 from gradiometer.launching.launch import Launch, LaunchResult, launch_script
@@ -49,9 +49,10 @@ def perform(spec: TrialSpec) -> int:
     folder = Path(spec.folder)
     os.environ.update(quiet_environment(folder))
     treating = Treating(spec, started)
-    with FileGuard(folder / "written", allowed=(folder,)) as guard, SeededAnew(spec.seed) as seeding:
+    launch = launch_of(spec, treating)
+    with FileGuard(folder / WRITTEN_FOLDER, allowed=(folder,)) as guard, SeededAnew(spec.seed) as seeding:
         try:
-            result = launch_script(launch_of(spec, treating))
+            result = launch_script(launch)
         except ScriptError as error:
             sys.stderr.write(f"gradiometer: {error}\n")
             return UNUSABLE
