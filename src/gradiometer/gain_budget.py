@@ -40,7 +40,7 @@ class GainParts:
     @property
     def gain_db(self) -> float:
         """The parts together, dB."""
-        return sum(getattr(self, field.name) for field in fields(self))
+        return float(sum(getattr(self, field.name) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,19 +109,47 @@ def gain_budget(run: Run, snapshot_index: int = -1) -> GainBudget:
     snapshot_index %= run.snapshot_count
     trunk = run.trunk(snapshot_index)
     layers = [run.layers[column] for column in trunk]
-    levels = run.layer_columns["level_db"][snapshot_index]
-    gains = run.layer_columns["gain_db"][snapshot_index]
+    levels = [float(run.layer_columns["level_db"][snapshot_index, column]) for column in trunk]
+    gains = [float(run.layer_columns["gain_db"][snapshot_index, column]) for column in trunk]
+    levels, gains = fill_gaps(levels, gains)
     entries = tuple(
         GainEntry(
             layer=layer.name,
-            level_db=float(levels[column]),
-            gain_db=float(gains[column]),
-            parts=split_gain(layer, float(gains[column])),
+            level_db=levels[rank],
+            gain_db=gains[rank],
+            parts=split_gain(layer, gains[rank]),
             weights_excess_db=weights_excess_db(run, snapshot_index, layer, activation_beside(layers, rank)),
         )
-        for rank, (layer, column) in enumerate(zip(layers, trunk, strict=True))
+        for rank, layer in enumerate(layers)
     )
     return GainBudget(int(run.snapshot_steps[snapshot_index]), entries, add_parts(entry.parts for entry in entries))
+
+
+def fill_gaps(levels: Sequence[float], gains: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Fill gains that were not measured between levels that were.
+
+    A layer that hands on its very input (`nn.Identity`) has no gain of its own to measure; the entry behind it then
+    gets the difference of the levels around them.
+
+    Args:
+        levels: Levels along the trunk from the output down, nan where not measured.
+        gains: Gains likewise.
+
+    Returns:
+        Levels and gains with as few nan as can be; what was measured stays as it is.
+
+    Example:
+        >>> fill_gaps([0.0, -3.0, math.nan, -9.0], [-3.0, math.nan, math.nan, math.nan])
+        ([0.0, -3.0, -3.0, -9.0], [-3.0, 0.0, -6.0, nan])
+    """
+    filled_levels, filled_gains = list(levels), list(gains)
+    for rank in range(len(filled_levels)):
+        if rank and math.isnan(filled_levels[rank]):
+            filled_levels[rank] = filled_levels[rank - 1] + filled_gains[rank - 1]
+        if math.isnan(filled_gains[rank]) and rank + 1 < len(filled_levels):
+            following = filled_levels[rank + 1]
+            filled_gains[rank] = 0.0 if math.isnan(following) else following - filled_levels[rank]
+    return filled_levels, filled_gains
 
 
 def split_gain(layer: Layer, gain_db: float) -> GainParts:

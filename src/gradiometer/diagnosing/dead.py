@@ -29,7 +29,7 @@ from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.prescribing import cures_for
-from gradiometer.schema import Cause, Evidence, FloatArray, Finding, Layer, Run, Severity
+from gradiometer.schema import Cause, Evidence, Finding, FloatArray, Layer, Run, Severity
 from gradiometer.units import decibels, format_share
 
 

@@ -28,7 +28,7 @@ from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import GainBudget, gain_budget
 from gradiometer.prescribing import cures_for
-from gradiometer.schema import Evidence, FloatArray, Finding, Run, Severity
+from gradiometer.schema import Evidence, Finding, FloatArray, Run, Severity
 from gradiometer.units import format_db, format_number
 
 
@@ -80,15 +80,14 @@ def greatest_ratios(motions: tuple[WeightMotion, ...], snapshot_count: int) -> F
     """Greatest update ratio of any layer but the output's in each full measurement; 0 where none was measured."""
     if len(motions) < 2:
         return np.zeros(snapshot_count)
-    return np.max(np.nan_to_num(np.stack([motion.ratios for motion in motions[1:]])), axis=0)
+    ratios: FloatArray = np.nan_to_num(np.stack([motion.ratios for motion in motions[1:]]))
+    return np.asarray(ratios.max(axis=0))
 
 
 def growing_layers(budget: GainBudget, least_growth_db: float) -> tuple[str, ...]:
     """Layers at which the level stands above the threshold, the one nearest the loss first."""
     return tuple(
-        entry.layer
-        for entry in budget.entries
-        if not math.isnan(entry.level_db) and entry.level_db >= least_growth_db
+        entry.layer for entry in budget.entries if not math.isnan(entry.level_db) and entry.level_db >= least_growth_db
     )
 
 

@@ -1,4 +1,4 @@
-"""Levels along the trunk as the conditions read them: at a layer over the later measurements, the lowest, the growth."""
+"""Levels along the trunk as the conditions read them: late at a layer, the lowest, and how far they rise."""
 
 import numpy as np
 

@@ -188,7 +188,9 @@ def greatest_ratio(run: Run, index: int | None) -> float:
     """Greatest update ratio in the full measurements up to one, the first step's left out; 0 where none was."""
     if index is None:
         return 0.0
-    return max((float(np.max(np.nan_to_num(motion.ratios[: index + 1]))) for motion in weight_motions(run)), default=0.0)
+    return max(
+        (float(np.max(np.nan_to_num(motion.ratios[: index + 1]))) for motion in weight_motions(run)), default=0.0
+    )
 
 
 def largest_output(run: Run, index: int) -> float:
@@ -221,7 +223,11 @@ def where_text(run: Run, origin: Origin) -> str:
         return f"{first} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
     if origin.kind == "gradient":
         return f"Outputs and loss are finite {seen}, but the gradient at {first} is not: it began there or in the loss."
-    last = "" if origin.finite_index is None else f" (all was finite at step {int(run.snapshot_steps[origin.finite_index])})"
+    last = (
+        ""
+        if origin.finite_index is None
+        else f" (all was finite at step {int(run.snapshot_steps[origin.finite_index])})"
+    )
     return f"The weights are NaN or infinite {seen}{last}; by then every layer from {first or 'the first'} on is."
 
 
@@ -233,7 +239,10 @@ def evidence_of(run: Run, origin: Origin) -> tuple[Evidence, ...]:
         largest = largest_output(run, origin.finite_index)
         found.append(
             Evidence(
-                "largest output before", largest, "", f"at step {step} no output was above {format_number(largest)} (rms)"
+                "largest output before",
+                largest,
+                "",
+                f"at step {step} no output was above {format_number(largest)} (rms)",
             )
         )
     return tuple(found)

@@ -27,11 +27,11 @@ import numpy as np
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import DEFAULT_LIMITS, LossMotion, judge_loss
-from gradiometer.diagnosing.onsets import first_onset, lasting_onset, step_at
+from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
-from gradiometer.schema import Cause, Evidence, FloatArray, Finding, Layer, Run, Severity
+from gradiometer.schema import Cause, Evidence, Finding, FloatArray, Layer, Run, Severity
 from gradiometer.units import decibels, format_db, format_share
 
 
@@ -53,7 +53,12 @@ class SaturatedLayer:
 
 
 def find_saturated(
-    run: Run, *, least_share: float = 0.5, least_loss_db: float = -20.0, slow_fall: float = 0.5, large_input: float = 5.0
+    run: Run,
+    *,
+    least_share: float = 0.5,
+    least_loss_db: float = -20.0,
+    slow_fall: float = 0.5,
+    large_input: float = 5.0,
 ) -> list[Finding]:
     """Find layers whose units are saturated.
 
@@ -68,17 +73,21 @@ def find_saturated(
             for.
 
     Returns:
-        One finding or none; `info` where the loss falls all the same, nothing where it is too early to tell.
+        One finding or none; `info` where the loss falls all the same. Where it is too early to tell by the loss,
+        nothing, unless the input is what is too large: that can be told at once.
     """
     found = saturated_layers(run, least_share, least_loss_db)
     loss = judge_loss(run)
-    if not found or (loss.state == "short" and loss.nonfinite_step is None and not starves(run)):
+    if not found:
         return []
     frontier = max(found, key=lambda one: one.layer.position)
     onset = min(one.onset for one in found)
     total_db = sum(one.loss_db for one in found if math.isfinite(one.loss_db))
     cause = cause_of(run, frontier, onset, total_db, large_input)
-    severity = severity_of(loss, cause, slow_fall)
+    is_early = loss.state == "short" and loss.nonfinite_step is None and not starves(run)
+    if is_early and cause.name != "input_scale":
+        return []
+    severity: Severity = "warning" if is_early else severity_of(loss, cause, slow_fall)
     ordered = sorted(found, key=lambda one: -one.layer.position)
     return [
         Finding(
@@ -154,7 +163,9 @@ def cause_of(run: Run, frontier: SaturatedLayer, onset: int, total_db: float, la
     thrown = thrown_ratio(run, onset)
     if onset > 0 and thrown >= 100.0 * USUAL_RATIO:
         share_db = decibels(thrown / USUAL_RATIO)
-        return Cause("learning_rate", share_db, f"steps that moved weights by {thrown:.2g} of their size drove them there")
+        return Cause(
+            "learning_rate", share_db, f"steps that moved weights by {thrown:.2g} of their size drove them there"
+        )
     input_rms = last_known(run.snapshot_columns["input_rms"])
     if input_rms >= large_input:
         return Cause("input_scale", decibels(input_rms), f"the input is {input_rms:.3g} large (rms), not about 1")
@@ -169,7 +180,7 @@ def cause_of(run: Run, frontier: SaturatedLayer, onset: int, total_db: float, la
 def thrown_ratio(run: Run, onset: int) -> float:
     """Greatest update ratio measured before a full measurement; 0 for none."""
     ratios = [motion.ratios[: onset + 1] for motion in weight_motions(run)]
-    return max((float(np.max(np.nan_to_num(row))) for row in ratios if first_onset(~np.isnan(row)) is not None), default=0.0)
+    return max((float(np.max(np.nan_to_num(row), initial=0.0)) for row in ratios), default=0.0)
 
 
 def worst_text(found: list[SaturatedLayer]) -> str:
@@ -186,9 +197,7 @@ def evidence_of(found: list[SaturatedLayer], total_db: float, loss: LossMotion) 
     greatest = max(shares, default=math.nan)
     return (
         Evidence("saturation on the way back", total_db, "dB", f"saturation takes {format_db(total_db)} in all"),
-        Evidence(
-            "saturated units", greatest, "", f"up to {format_share(greatest)} of a layer's units are saturated"
-        ),
+        Evidence("saturated units", greatest, "", f"up to {format_share(greatest)} of a layer's units are saturated"),
         Evidence("saturated layers", len(found), "", f"{len(found)} layers are saturated"),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
     )

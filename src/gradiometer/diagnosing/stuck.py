@@ -55,7 +55,7 @@ def find_stuck(run: Run, *, least_ratio: float = 1e-5, vanished_db: float = -60.
     cures = cures_for("stuck", cause.name)
     if cause.name == "learning_rate":
         cures = tuple(dict.fromkeys([f"change_learning_rate:x{lift_of(fastest):g}", *cures]))
-    slow = np.array([all(not motion.ratios[k] >= least_ratio for motion in motions) for k in range(len(fastest.ratios))])
+    slow = ~np.any(np.stack([motion.ratios for motion in motions]) >= least_ratio, axis=0)
     return [
         Finding(
             condition="stuck",

@@ -24,7 +24,7 @@ from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, late_median, weight_motions
 from gradiometer.prescribing import cures_for
-from gradiometer.schema import Cause, Evidence, FloatArray, Finding, Run
+from gradiometer.schema import Cause, Evidence, Finding, FloatArray, Run
 from gradiometer.units import decibels, format_db, format_number
 
 

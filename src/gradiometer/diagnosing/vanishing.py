@@ -122,11 +122,11 @@ def find_starved(
     """The unbroken row of layers, up to the input's, that hardly move; None where the input's layer learns."""
     if len(motions) < 2 or len(motions[0].ratios) < 2:
         return None
-    fastest = [max(motions[: rank + 1], key=lambda motion: nan_to_zero(motion.late_ratio)) for rank in range(len(motions))]
+    fastest = [max(motions[:count], key=pace_of) for count in range(1, len(motions) + 1)]
     first = len(motions)
     for rank in range(len(motions) - 1, 0, -1):
         motion, late, level_db = motions[rank], motions[rank].late_ratio, level_of(run, motions[rank].layer)
-        feeding_ratio = nan_to_zero(fastest[rank - 1].late_ratio)
+        feeding_ratio = pace_of(fastest[rank - 1])
         is_slow = motion.is_still_zero or late < min(least_ratio, least_contrast * feeding_ratio)
         if not is_slow or not level_db < floor_db:
             break
@@ -138,9 +138,9 @@ def find_starved(
     return Starved(motions[first:], feeding, lasting_onset(slow) or 0)
 
 
-def nan_to_zero(value: float) -> float:
-    """A number, 0 for nan."""
-    return 0.0 if math.isnan(value) else value
+def pace_of(motion: WeightMotion) -> float:
+    """Late update ratio, 0 where none was measured."""
+    return 0.0 if math.isnan(motion.late_ratio) else motion.late_ratio
 
 
 def last_telling_snapshot(run: Run) -> int:

@@ -27,6 +27,9 @@ SEEDING_CALLS = {
     "torch": (
         ("torch", "manual_seed"),
         ("torch", "seed"),
+        # Other objects than those above once torch._dynamo is imported, which wraps the two in torch itself.
+        ("torch.random", "manual_seed"),
+        ("torch.random", "seed"),
         ("torch.cuda", "manual_seed"),
         ("torch.cuda", "manual_seed_all"),
         ("torch.cuda", "seed"),

@@ -79,13 +79,19 @@ class ParameterWatch:
         """Forget the step before."""
         self.found = {key: Measured() for key in self.watched}
 
-    def measure_gradients(self) -> None:
-        """Measure gradients as the last backward left them, before the script clips them."""
+    def measure_gradients(self, scale: Tensor | None = None) -> None:
+        """Measure gradients as the last backward left them, before the script clips them.
+
+        Args:
+            scale: What the loss was multiplied by, 0-dimensional; None where it was not.
+        """
         for key, watched, gradient in self._gradients():
             found = self.found[key]
             found.gradient_norm = measure_norm(gradient)
             found.gradient_nonfinite = nonfinite_where(found.gradient_norm, gradient)
             found.gradient_version = version_of(gradient)
+            if scale is not None:
+                found.gradient_norm = found.gradient_norm / scale.to(found.gradient_norm.device)
             found.clipped_norm = found.gradient_norm
             sampled = gradient if watched.sample is None else torch.take(gradient, watched.sample)
             found.zero_share = 1.0 - torch.count_nonzero(sampled) / max(sampled.numel(), 1)

@@ -14,17 +14,15 @@ Source:
     "Large language models can be strong differentially private learners", ICLR 2022, section 4 (positions: ghost).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from gradiometer.measuring.convolution_positions import unfold_positions
-
-MOST_ELEMENTS = 1 << 22
-"""Elements that a temporary tensor may hold, about: 16 MiB in float32."""
+from gradiometer.measuring.gradient_factors import MOST_ELEMENTS, Factors, WeightSum, square_sums, unfold_positions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +40,19 @@ class LayerUse:
     input: Tensor
     output_gradient: Tensor
     batch_axis: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class SharingUses:
+    """Uses that share parameters, directly or through each other.
+
+    Attributes:
+        uses: In the order given.
+        parameters: All that ask for a gradient, as keys, in order of first use.
+    """
+
+    uses: list[LayerUse] = field(default_factory=list)
+    parameters: dict[nn.Parameter, None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,23 +73,11 @@ class PerExample:
         return torch.stack([norms.to(found[0].device) for norms in found]).sum(0) if found else None
 
 
-@dataclass(frozen=True, slots=True)
-class Factors:
-    """Two factors of a weight's gradient: summed over positions, gradient times activation.
-
-    Attributes:
-        gradient: batch group time outputs; of an embedding batch 1 time features.
-        activation: batch group time inputs; None for an embedding, whose inputs are one-hot.
-        tokens: batch time, of an embedding; -1 where the position counts for nothing.
-    """
-
-    gradient: Tensor
-    activation: Tensor | None = None
-    tokens: Tensor | None = None
-
-
-Share = tuple[str, "Factors | Tensor"]
+Share = tuple[str, Factors | Tensor]
 """What one use adds to the gradient of one parameter: factors of it, or (for a vector) all of it, batch first."""
+
+Rule = Callable[[nn.Module, Tensor, Tensor], Iterator[Share]]
+"""From a layer, its input and the gradient at its output, batch first, to its shares."""
 
 
 def of_linear(module: nn.Module, source: Tensor, gradient: Tensor) -> Iterator[Share]:
@@ -94,8 +93,8 @@ def of_convolution(module: nn.Module, source: Tensor, gradient: Tensor) -> Itera
     """Shares of a `Conv1d`, `Conv2d` or `Conv3d`: a linear layer on patches, group by group."""
     assert isinstance(module, nn.modules.conv._ConvNd)
     if is_wanted(module, "weight"):
-        for patches, piece in unfold_positions(module, source, gradient, most_elements=MOST_ELEMENTS):
-            yield "weight", Factors(piece, patches)
+        for factors in unfold_positions(module, source, gradient):
+            yield "weight", factors
     if is_wanted(module, "bias"):
         yield "bias", gradient.flatten(2).sum(2)
 
@@ -104,9 +103,10 @@ def of_embedding(module: nn.Module, source: Tensor, gradient: Tensor) -> Iterato
     """Shares of an `Embedding`: a linear layer on one-hot inputs; `padding_idx` takes no gradient."""
     assert isinstance(module, nn.Embedding)
     tokens = source.reshape(len(source), -1)
+    gradient = gradient.reshape(len(gradient), 1, -1, gradient.shape[-1])
     if module.padding_idx is not None:
-        tokens = tokens.masked_fill(tokens == module.padding_idx, -1)
-    yield "weight", Factors(gradient.reshape(len(gradient), 1, -1, gradient.shape[-1]), tokens=tokens)
+        gradient = gradient.masked_fill((tokens == module.padding_idx)[:, None, :, None], 0.0)
+    yield "weight", Factors(gradient, tokens=tokens)
 
 
 def of_layer_normalisation(module: nn.Module, source: Tensor, gradient: Tensor) -> Iterator[Share]:
@@ -150,14 +150,12 @@ def of_prelu(module: nn.Module, source: Tensor, gradient: Tensor) -> Iterator[Sh
     assert isinstance(module, nn.PReLU)
     if is_wanted(module, "weight"):
         passed = source.clamp(max=0.0) * gradient
-        yield "weight", passed.reshape(len(passed), -1).sum(1, keepdim=True) if module.num_parameters == 1 else (
-            per_channel(passed)
-        )
+        is_single = module.num_parameters == 1
+        yield "weight", passed.reshape(len(passed), -1).sum(1, keepdim=True) if is_single else per_channel(passed)
 
 
-PER_EXAMPLE: dict[type[nn.Module], Callable[[nn.Module, Tensor, Tensor], Iterator[Share]]] = {
+PER_EXAMPLE: dict[type[nn.Module], Rule] = {
     nn.Linear: of_linear,
-    nn.modules.linear.NonDynamicallyQuantizableLinear: of_linear,
     nn.Conv1d: of_convolution,
     nn.Conv2d: of_convolution,
     nn.Conv3d: of_convolution,
@@ -190,21 +188,13 @@ def squared_gradient_norms(uses: Sequence[LayerUse], *, loss_divisor: float = 1.
         Per parameter, the squared norms; 0 for an example whose gradient is zero, nan or inf where a value is. A
         parameter that asks for no gradient is left out. A batch of no examples gives empty norms.
     """
-    owners: dict[nn.Parameter, list[tuple[str, LayerUse]]] = {}
-    for use in uses:
-        for name, parameter in use.module.named_parameters(recurse=False):
-            if parameter.requires_grad:
-                owners.setdefault(parameter, []).append((name, use))
     found = PerExample()
-    for group in connected_uses(owners):
-        parameters = [parameter for parameter, used in owners.items() if used[0][1] in group]
-        reason = next((why for use in group if (why := reason_against(use))), None)
-        if reason is None and len({use.output_gradient.shape[use.batch_axis] for use in group}) > 1:
-            reason = "its uses have batches of different size"
+    for group in connected(uses):
+        reason = reason_against_group(group)
         if reason is not None:
-            found.not_measured.update(dict.fromkeys(parameters, reason))
+            found.not_measured.update(dict.fromkeys(group.parameters, reason))
         else:
-            found.squared_norms.update(measure_group(parameters, group, loss_divisor))
+            found.squared_norms.update(measure_group(group, loss_divisor))
     return found
 
 
@@ -214,7 +204,9 @@ def mixes_examples(module: nn.Module) -> bool:
     Batch normalisation does while it trains (or keeps no running statistics): then no layer before it has a gradient
     that belongs to one example.
     """
-    if not isinstance(module, nn.modules.batchnorm._NormBase) or isinstance(module, nn.modules.instancenorm._InstanceNorm):
+    if not isinstance(module, nn.modules.batchnorm._NormBase) or isinstance(
+        module, nn.modules.instancenorm._InstanceNorm
+    ):
         return False
     return module.training or module.running_mean is None
 
@@ -222,12 +214,12 @@ def mixes_examples(module: nn.Module) -> bool:
 def reason_against(use: LayerUse) -> str | None:
     """Why a layer's examples can't be told apart, None where they can."""
     module, source = use.module, use.input
+    if is_parametrized(module) or (type(module) in PER_EXAMPLE and set(module._parameters) - {"weight", "bias"}):
+        return "its weight is computed from other parameters"
     if type(module) not in PER_EXAMPLE:
         return f"no rule for a {type(module).__name__}"
     if mixes_examples(module):
         return "batch normalisation in training mode: examples are not separable"
-    if nn.utils.parametrize.is_parametrized(module):
-        return "its weight is computed from other parameters"
     if isinstance(module, nn.Embedding) and module.scale_grad_by_freq:
         return "scale_grad_by_freq makes an example's gradient depend on the others"
     axes = len(module.kernel_size) + 2 if isinstance(module, nn.modules.conv._ConvNd) else 1
@@ -237,62 +229,55 @@ def reason_against(use: LayerUse) -> str | None:
     return None
 
 
-def connected_uses(owners: dict[nn.Parameter, list[tuple[str, LayerUse]]]) -> list[list[LayerUse]]:
-    """Group uses that share a parameter, in order of first use."""
-    groups: list[list[LayerUse]] = []
-    for used in owners.values():
-        members = [use for _, use in used]
-        touching = [group for group in groups if any(use in group for use in members)]
-        merged = [use for group in touching for use in group]
-        merged += [use for use in members if use not in merged]
-        groups = [group for group in groups if group not in touching] + [merged]
-    return groups
+def reason_against_group(group: SharingUses) -> str | None:
+    """Why uses that share parameters can't be measured, None where they can."""
+    reason = next((why for use in group.uses if (why := reason_against(use))), None)
+    if reason is None and len({batch_size(use) for use in group.uses}) > 1:
+        return "its uses have batches of different size"
+    return reason
 
 
-def measure_group(
-    parameters: Sequence[nn.Parameter], uses: Sequence[LayerUse], loss_divisor: float
-) -> dict[nn.Parameter, Tensor]:
+def connected(uses: Sequence[LayerUse]) -> list[SharingUses]:
+    """Group uses that share a parameter, in order of first use; those without a parameter are left out."""
+    home: dict[nn.Parameter, SharingUses] = {}
+    for use in uses:
+        own = [value for value in use.module.parameters(recurse=False) if value.requires_grad]
+        groups = list({id(home[value]): home[value] for value in own if value in home}.values())
+        group = groups[0] if groups else SharingUses()
+        for other in groups[1:]:
+            group.uses += other.uses
+            group.parameters.update(other.parameters)
+        group.uses.append(use)
+        group.parameters.update(dict.fromkeys(own))
+        home.update(dict.fromkeys(group.parameters if len(groups) > 1 else own, group))
+    return list({id(group): group for group in home.values()}.values())
+
+
+def measure_group(group: SharingUses, loss_divisor: float) -> dict[nn.Parameter, Tensor]:
     """Measure parameters whose uses belong together, a few examples at a time."""
-    first = uses[0]
-    count = first.output_gradient.shape[first.batch_axis]
-    step = max(1, MOST_ELEMENTS // max(sum(elements_per_example(use) for use in uses), 1))
-    pieces: dict[nn.Parameter, list[Tensor]] = {parameter: [] for parameter in parameters}
-    with torch.no_grad(), torch.autocast(first.output_gradient.device.type, enabled=False):
+    count, device = batch_size(group.uses[0]), group.uses[0].output_gradient.device
+    step = max(1, MOST_ELEMENTS // max(sum(elements_per_example(use) for use in group.uses), 1))
+    if count == 0:
+        return {parameter: torch.zeros(0, dtype=torch.float64, device=device) for parameter in group.parameters}
+    pieces: dict[nn.Parameter, list[Tensor]] = {}
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
         for start in range(0, count, step):
-            for parameter, norms in measure_examples(uses, start, min(step, count - start)).items():
-                pieces[parameter].append(norms * loss_divisor**2)
-    empty = first.output_gradient.new_zeros(0, dtype=torch.float64)
-    return {parameter: torch.cat(found) if found else empty for parameter, found in pieces.items()}
+            for parameter, norms in measure_examples(group, start, min(step, count - start)).items():
+                pieces.setdefault(parameter, []).append(norms * loss_divisor**2)
+    return {parameter: torch.cat(found) for parameter, found in pieces.items()}
 
 
-def elements_per_example(use: LayerUse) -> int:
-    """Elements that measuring one example of a use takes, at most: its copies, and what is formed of it."""
-    count = max(use.output_gradient.shape[use.batch_axis], 1)
-    weight = use.module._parameters.get("weight")
-    own = (use.input.numel() + use.output_gradient.numel()) // count
-    if weight is None or weight.dim() < 2:
-        return own
-    positions = positions_per_example(use)
-    patches = positions * weight[0].numel() * getattr(use.module, "groups", 1) if weight.dim() > 2 else 0
-    return own + patches + min(weight.numel(), 3 * positions**2)
-
-
-def positions_per_example(use: LayerUse) -> int:
-    """Positions (time steps, pixels, tokens) at which one example uses a weight."""
-    count = max(use.output_gradient.shape[use.batch_axis], 1)
-    features = use.output_gradient.shape[1 if isinstance(use.module, nn.modules.conv._ConvNd) else -1]
-    return use.output_gradient.numel() // max(count * features, 1)
-
-
-def measure_examples(uses: Sequence[LayerUse], start: int, count: int) -> dict[nn.Parameter, Tensor]:
+def measure_examples(group: SharingUses, start: int, count: int) -> dict[nn.Parameter, Tensor]:
     """Measure some examples of all parameters of some uses."""
-    taken = [take_examples(use, start, count) for use in uses]
-    gradient_scale = greatest_of([gradient for _, gradient in taken])
-    input_scale = greatest_of([source for source, _ in taken])
+    taken = [take_examples(use, start, count) for use in group.uses]
+    gradient_scale = greatest_values([gradient for _, gradient in taken])
+    input_scale = greatest_values(
+        [source for use, (source, _) in zip(group.uses, taken, strict=True) if is_matrix(use)]
+    )
     vectors: dict[nn.Parameter, Tensor] = {}
-    matrices: dict[nn.Parameter, list[Factors]] = {}
-    for use, (source, gradient) in zip(uses, taken, strict=True):
-        if isinstance(use.module, (nn.Linear, nn.modules.conv._ConvNd)):
+    weights = weight_sums(group.uses)
+    for use, (source, gradient) in zip(group.uses, taken, strict=True):
+        if is_matrix(use) and source.is_floating_point():
             source = divide(source, input_scale)
         for name, share in PER_EXAMPLE[type(use.module)](use.module, source, divide(gradient, gradient_scale)):
             parameter = use.module._parameters[name]
@@ -300,9 +285,90 @@ def measure_examples(uses: Sequence[LayerUse], start: int, count: int) -> dict[n
             if isinstance(share, Tensor):
                 vectors[parameter] = vectors[parameter] + share if parameter in vectors else share
             else:
-                matrices.setdefault(parameter, []).append(share)
-    norms = {parameter: square_sum(value) * gradient_scale**2 for parameter, value in vectors.items()}
-    for parameter, factors in matrices.items():
-        scale = gradient_scale * (input_scale if any(part.tokens is None for part in factors) else 1.0)
-        norms[parameter] = norm_of_factors(parameter, factors, input_scale) * scale**2
+                is_hot = share.tokens is not None
+                weights[parameter].add(replace(share, token_value=1.0 / input_scale) if is_hot else share)
+    norms = {parameter: square_sums(value) * gradient_scale**2 for parameter, value in vectors.items()}
+    for parameter, weight in weights.items():
+        norms[parameter] = weight.square_sums() * (gradient_scale * input_scale) ** 2
     return norms
+
+
+def weight_sums(uses: Sequence[LayerUse]) -> dict[nn.Parameter, WeightSum]:
+    """An empty sum for every weight matrix that is asked for, which knows at how many positions it is used."""
+    sums: dict[nn.Parameter, WeightSum] = {}
+    for use in uses:
+        weight = use.module._parameters.get("weight")
+        if is_matrix(use) and weight is not None and weight.requires_grad:
+            known = sums.setdefault(weight, WeightSum(weight, getattr(use.module, "groups", 1), positions=0))
+            known.positions += positions_per_example(use)
+    return sums
+
+
+def is_matrix(use: LayerUse) -> bool:
+    """Whether the layer's weight is a matrix of outputs and inputs."""
+    return isinstance(use.module, (nn.Linear, nn.modules.conv._ConvNd, nn.Embedding))
+
+
+def is_wanted(module: nn.Module, name: str) -> bool:
+    """Whether a layer has this parameter, and it asks for a gradient."""
+    parameter = module._parameters.get(name)
+    return parameter is not None and parameter.requires_grad
+
+
+def per_channel(values: Tensor) -> Tensor:
+    """Sum over all axes but batch and channels."""
+    return values.reshape(*values.shape[:2], -1).sum(2)
+
+
+def batch_size(use: LayerUse) -> int:
+    """Examples of a use."""
+    return use.output_gradient.shape[use.batch_axis]
+
+
+def positions_per_example(use: LayerUse) -> int:
+    """Positions (time steps, pixels, tokens) at which one example uses a weight."""
+    features = use.output_gradient.shape[1 if isinstance(use.module, nn.modules.conv._ConvNd) else -1]
+    return use.output_gradient.numel() // max(batch_size(use) * features, 1)
+
+
+def elements_per_example(use: LayerUse) -> int:
+    """Elements that measuring one example of a use takes, at most: its copies, and what is formed of it."""
+    own = (use.input.numel() + use.output_gradient.numel()) // max(batch_size(use), 1)
+    weight = use.module._parameters.get("weight")
+    if weight is None or not is_matrix(use):
+        return own
+    positions = positions_per_example(use)
+    patches = positions * weight[0].numel() * getattr(use.module, "groups", 1) if weight.dim() > 2 else 0
+    return own + patches + min(weight.numel(), 3 * positions**2)
+
+
+def take_examples(use: LayerUse, start: int, count: int) -> tuple[Tensor, Tensor]:
+    """Some examples of a use, batch first: input and output gradient, half formats in float32."""
+    source, gradient = (
+        value.detach().movedim(use.batch_axis, 0)[start : start + count] for value in (use.input, use.output_gradient)
+    )
+    dtype = torch.promote_types(gradient.dtype, torch.float32)
+    if source.is_floating_point():
+        dtype = torch.promote_types(dtype, source.dtype)
+        source = source.to(dtype)
+    return source, gradient.to(dtype)
+
+
+def greatest_values(tensors: Sequence[Tensor]) -> Tensor:
+    """Greatest absolute value of each example over several tensors; 1 where all are zero, and for token numbers."""
+    found = []
+    for tensor in tensors:
+        if not tensor.is_floating_point() or tensor.numel() == 0:
+            found.append(torch.ones(len(tensor), dtype=torch.float64, device=tensor.device))
+        else:
+            low, high = tensor.reshape(len(tensor), -1).aminmax(dim=1)
+            found.append(torch.maximum(-low, high).double())
+    if not found:
+        return torch.ones((), dtype=torch.float64)
+    greatest = torch.stack(found).amax(0)
+    return torch.where(greatest == 0.0, 1.0, greatest)
+
+
+def divide(values: Tensor, scale: Tensor) -> Tensor:
+    """Divide each example by its own number."""
+    return values / scale.to(values.dtype).view(-1, *[1] * (values.dim() - 1))

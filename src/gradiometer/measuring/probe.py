@@ -26,6 +26,7 @@ from gradiometer.measuring.losses import LossBook
 from gradiometer.measuring.observing import Memory, StepObserver
 from gradiometer.measuring.parameters import ParameterWatch, members, names_of
 from gradiometer.measuring.rounds import Rounds
+from gradiometer.measuring.scaling import ScaleWatch
 from gradiometer.measuring.sink import Latest, Sink
 from gradiometer.measuring.snapshot import StepMaterial, build_snapshot, total_norms
 from gradiometer.measuring.structure import describe_coverage, join_layer, plan_trunk, signature_of
@@ -60,10 +61,12 @@ class Probe:
         self.fingerprint: str | None = None
         self.latest = Latest()
         self.losses = LossBook()
+        self.scaling = ScaleWatch(self._after_scaler_update)
         self.parameters = ParameterWatch()
         self.observer: StepObserver | None = None
         self.memory = Memory({}, set(), {}, {}, {})
         self._pass: int | None = None
+        self._has_open_backward = False
         self._pass_sites: dict[int, str] = {}
         self._backwards_before = 1
         self._trunks: dict[int, tuple[TrunkEntry, ...]] = {}
@@ -111,6 +114,7 @@ class Probe:
             return
         self.is_attached = True
         start_listening(self)
+        self.scaling.start()
         self._handles = [
             register_optimizer_step_pre_hook(self._before_update),
             register_optimizer_step_post_hook(self._after_update),
@@ -125,6 +129,7 @@ class Probe:
         self.is_attached = False
         self._end_full_hooks()
         stop_listening(self)
+        self.scaling.stop()
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -139,6 +144,7 @@ class Probe:
         self.is_full = self.budget.is_full(self.step)
         self.losses.start(self._is_watched or self.is_full)
         self.fingerprint = None
+        self.scaling.start_step()
         if self.is_full:
             with self.guard:
                 self._pass_sites = {}
@@ -191,7 +197,7 @@ class Probe:
             return
         with self.guard:
             site = call_site(3) or "?"
-            self.losses.add(site, tensors)
+            self.losses.add(site, tuple(self.scaling.unscale(tensor) for tensor in tensors))
             if self.updates_by_hand and self.is_full:
                 self.parameters.after_update(watched.tensor for watched in self.parameters.watched.values())
             if self.is_full:
@@ -211,16 +217,22 @@ class Probe:
 
     def after_backward(self) -> None:
         """A backward pass has ended: measure gradients before anybody clips them."""
+        self._has_open_backward = True
         if self._pass is not None:
             self._pass = None
             with self.guard:
                 if self.observer is not None:
                     self.observer.drop_nodes()
                 if self.losses.backward_count >= self._backwards_before:
-                    self.parameters.measure_gradients()
+                    self.parameters.measure_gradients(self.scaling.scale)
         if not self.optimizers and self.is_attached:
             self.updates_by_hand = True
             self._end_step(None)
+
+    def _after_scaler_update(self) -> None:
+        """A gradient scaler was updated; where no optimizer has stepped since the last backward, it left a step out."""
+        if self._has_open_backward and self.is_attached and self.optimizers:
+            self._end_step(None, is_skipped=True)
 
     def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self.is_full and self._is_mine(optimizer):
@@ -230,6 +242,7 @@ class Probe:
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self._is_mine(optimizer):
             return
+        self._has_open_backward = False
         if self.is_full:
             with self.guard:
                 self.parameters.after_update(tensor for _, tensor in members(optimizer))
@@ -244,11 +257,12 @@ class Probe:
     def _is_mine(self, optimizer: Optimizer) -> bool:
         return any(optimizer is known for known in self.optimizers)
 
-    def _end_step(self, optimizer: Optimizer | None) -> None:
+    def _end_step(self, optimizer: Optimizer | None, *, is_skipped: bool = False) -> None:
         was_full = self.is_full
-        if self._is_watched or was_full:
+        self._has_open_backward = False
+        if self._is_watched or was_full or is_skipped:
             with self.guard:
-                self._record(optimizer)
+                self._record(optimizer, is_skipped=is_skipped)
         now = perf_counter()
         spent_seconds = self._spent_seconds()
         was_repaid = self.budget.repaid_step is not None
@@ -265,7 +279,7 @@ class Probe:
         """Time spent in this step, in our own code and in the thread that writes."""
         return self.guard.spent_seconds + self.sink.writing_seconds - self._spent_before
 
-    def _record(self, optimizer: Optimizer | None) -> None:
+    def _record(self, optimizer: Optimizer | None, *, is_skipped: bool) -> None:
         losses = self.losses.close()
         if losses:
             self.latest.loss = losses[0][1]
@@ -288,6 +302,7 @@ class Probe:
                 clipped_total_norm=clipped,
                 step_seconds=perf_counter() - self._step_start,
                 measuring_seconds=self._spent_seconds(),
+                is_skipped=is_skipped,
                 batch_fingerprint=self.fingerprint,
             )
         )

@@ -119,7 +119,8 @@ def outcome_numbers(outcome: Outcome) -> str:
     """The outcome's numbers in a sentence or two, with what weakens them."""
     parts = []
     if outcome.difference is not None:
-        text = f"Final loss changed by {outcome.difference:+.4g}"
+        text = f"Final loss {written_mean(outcome.control)} without it, {written_mean(outcome.treated)} with it: "
+        text += f"{outcome.difference:+.4g}"
         if outcome.interval is not None:
             text += (
                 f" ({100 * outcome.confidence:.4g} % interval {outcome.interval[0]:+.4g} to {outcome.interval[1]:+.4g})"
@@ -130,6 +131,11 @@ def outcome_numbers(outcome: Outcome) -> str:
     if not outcome.control_shows_fault:
         parts.append("The control did not show the fault again, so nothing is proved.")
     return " ".join(parts)
+
+
+def written_mean(losses: tuple[float, ...]) -> str:
+    """Mean of some losses as people read it; a dash where there are none."""
+    return written(sum(losses) / len(losses)) if losses else "–"
 
 
 def ranking_table(outcome: Outcome) -> str:

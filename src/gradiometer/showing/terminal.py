@@ -119,16 +119,18 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
 
 
 def ranking_table(ranking: tuple[Ranking, ...]) -> Table:
-    """All that was tried, best first."""
+    """All that was tried, best first; a cure by its label, which can be typed, each part on a line of its own."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("cure", "got as far as", "final loss", "difference", "result"):
+    table.add_column("cure", no_wrap=True)
+    table.add_column("final loss", justify="right")
+    for heading in ("difference", "result"):
         table.add_column(heading, overflow="fold")
     for entry in ranking:
         difference = "" if entry.difference is None else f"{entry.difference:+.3g}"
         if entry.interval is not None:
-            difference += f" ({entry.interval[0]:+.3g} to {entry.interval[1]:+.3g})"
-        result = entry.verdict or entry.detail
+            difference += f"\n({entry.interval[0]:+.3g} to {entry.interval[1]:+.3g})"
+        result = entry.verdict or f"{entry.sieve}: {entry.detail}"
         final_loss = "–" if entry.final_loss is None else written(entry.final_loss)
-        cells = (cures_in_words(entry.cures), entry.sieve, final_loss, difference, result)
+        cells = ("\n+ ".join(entry.cures), final_loss, difference, result)
         table.add_row(*(Text(cell) for cell in cells))
     return table

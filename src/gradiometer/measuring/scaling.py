@@ -1,0 +1,73 @@
+"""Loss scaling: what `GradScaler` multiplied, so that losses and gradients are told in true units.
+
+A scaler multiplies the loss before `backward` and divides the gradients before the optimizer's step; a step whose
+gradients overflowed is left out. Torch has no hook for either, so `GradScaler.scale` and `GradScaler.update` are
+wrapped while somebody listens.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.amp.grad_scaler import GradScaler
+
+
+class ScaleWatch:
+    """Remembers which tensors are scaled losses, and tells of updates of the scale.
+
+    Args:
+        when_updated: Called when a script has updated its scaler, which it does once a step.
+    """
+
+    def __init__(self, when_updated: Callable[[], None]) -> None:
+        self.when_updated = when_updated
+        self.scale: Tensor | None = None
+        self._unscaled: dict[int, tuple[Tensor, Tensor]] = {}
+        self._originals: dict[str, Any] = {}
+
+    def start(self) -> None:
+        """Wrap the scaler's two methods; a watch that is started stays so."""
+        if self._originals:
+            return
+        self._originals = {"scale": GradScaler.scale, "update": GradScaler.update}
+        scale, update, watch = GradScaler.scale, GradScaler.update, self
+
+        @functools.wraps(scale)
+        def remember(scaler: GradScaler, outputs: Any) -> Any:
+            scaled = scale(scaler, outputs)
+            watch.note(scaler, outputs, scaled)
+            return scaled
+
+        @functools.wraps(update)
+        def tell(scaler: GradScaler, *args: Any, **kwargs: Any) -> None:
+            update(scaler, *args, **kwargs)
+            watch.when_updated()
+
+        type.__setattr__(GradScaler, "scale", remember)
+        type.__setattr__(GradScaler, "update", tell)
+
+    def stop(self) -> None:
+        """Put the methods back."""
+        for name, original in self._originals.items():
+            type.__setattr__(GradScaler, name, original)
+        self._originals = {}
+
+    def note(self, scaler: GradScaler, outputs: Any, scaled: Any) -> None:
+        """Remember a scaled loss and what it was before; anything but a single tensor is passed over."""
+        if isinstance(outputs, Tensor) and isinstance(scaled, Tensor) and scaled is not outputs:
+            current = getattr(scaler, "_scale", None)
+            self.scale = current.detach().clone() if isinstance(current, Tensor) else torch.tensor(scaler.get_scale())
+            self._unscaled[id(scaled)] = (scaled, outputs)
+
+    def unscale(self, tensor: Tensor) -> Tensor:
+        """The loss that a tensor was before it was scaled; the tensor itself where it was not."""
+        scaled, original = self._unscaled.get(id(tensor), (None, tensor))
+        return original if scaled is tensor else tensor
+
+    def start_step(self) -> None:
+        """Forget the step before."""
+        self.scale = None
+        if self._unscaled:
+            self._unscaled = {}
