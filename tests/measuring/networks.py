@@ -146,6 +146,49 @@ class Returning(nn.Module):
         return {"hidden": y, "logits": self.head(self.relu(y))}
 
 
+class SquareNorm(nn.Module):
+    """A layer of the script's own that reads its input three times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(16))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6) + 0.1 * x
+
+
+class PreNorm(nn.Module):
+    """Pre-normalised residual blocks, as in language models: a branch and a skip read the same tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([SquareNorm() for _ in range(3)])
+        self.layers = nn.ModuleList([nn.Linear(16, 16) for _ in range(3)])
+        self.drop, self.head = nn.Dropout(0.0), nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.layers[0](x)
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            x = x + self.drop(F.silu(layer(norm(x))))
+        return self.head(x)
+
+
+class Attention(nn.Module):
+    """Attention that is asked whether query, key and value are the same tensor; called by keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.head = nn.Linear(4, 8), nn.Linear(8, 10)
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.bidirectional = nn.LSTM(8, 4, batch_first=True, bidirectional=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x.view(len(x), 4, 4))
+        x = x + self.attention(query=x, key=x, value=x, need_weights=False)[0]
+        x = x + self.bidirectional(x)[0]
+        return self.head(input=x.mean(1))
+
+
 class Shared(nn.Module):
     """One layer called several times in a row."""
 
@@ -190,6 +233,8 @@ ZOO: dict[str, Callable[[], nn.Module]] = {
     "transformer": Transformer,
     "checkpointed": Checkpointed,
     "returning": Returning,
+    "pre_norm": PreNorm,
+    "attention": Attention,
     "shared": Shared,
 }
 """Every network, made with the global random state."""

@@ -193,11 +193,11 @@ def test_attaching_a_thousand_times_leaves_no_hook() -> None:
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     backward = torch.autograd.backward
+    watching = gradiometer.watch(model, optimizer)
     for _ in range(1000):
-        watching = gradiometer.watch(model, optimizer)
         watching.session.probe.attach()
         watching.session.probe.detach()
-        watching.session.writer.close()
+    watching.stop()
     assert torch.autograd.backward is backward
     assert not torch_module._global_forward_hooks
     assert not torch_module._global_forward_pre_hooks

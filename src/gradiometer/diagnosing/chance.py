@@ -52,6 +52,18 @@ def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15
     return min(matches)[1] if matches else None
 
 
+def possible_chance(run: Run) -> float | None:
+    """What a constant guess would give if the loss were a cross-entropy, which nothing speaks against.
+
+    Returns:
+        ln C; None for a mean squared error and where the output is unknown.
+    """
+    layer = output_layer(run)
+    if layer is None or not layer.unit_count or is_squared_error(run):
+        return None
+    return math.log(max(layer.unit_count, 2))
+
+
 def gradients_at_chance(unit_count: int) -> list[tuple[float, float]]:
     """Cross-entropies over that many outputs: loss of a constant guess, gradient norm times root of batch size."""
     binary = (math.log(2.0), 1.0 / math.sqrt(unit_count))
@@ -81,7 +93,10 @@ def is_far_below_chance(run: Run, loss: float, *, share: float = 0.7) -> bool:
         return False
     chance, gradient = gradients_at_chance(layer.unit_count)[-3 if layer.unit_count > 1 else 0]
     measured = run.snapshot_columns["output_gradient_norm"][-1] * math.sqrt(float(batch_size))
-    return bool(0.0 <= loss < share * chance and measured < share * gradient)
+    # An example guessed with probability p = exp(-loss) has a gradient of at least 1 - p. A cross-entropy that is
+    # small because it was divided by something has less; 0.6 leaves room for losses that differ between examples.
+    is_consistent = measured >= 0.6 * (1.0 - math.exp(-loss))
+    return bool(0.0 <= loss < share * chance and measured < share * gradient and is_consistent)
 
 
 def is_squared_error(run: Run, *, margin: float = 0.01) -> bool:

@@ -58,7 +58,7 @@ def find_dead(
     Args:
         run: The run.
         least_share: Share of a layer's units from which on the layer counts: half, as all published rules have it.
-            Networks in our calibration trainings learn well with up to 40 % dead.
+            Layers of our calibration trainings learn well with up to 60 % dead, so the loss has to suffer too.
         least_examples: Examples on which a unit has to be silent; one that answers to 5 % of examples is silent on
             128 of them once in 700 times.
         large_input: Root mean square of the input from which on its scale is the cause.
@@ -70,27 +70,27 @@ def find_dead(
     found = dying_layers(run, least_share, least_examples)
     if not found:
         return []
-    loss = judge_loss(run)
-    severity = severity_of(found, loss)
-    frontier = max(found, key=lambda one: (one.is_cut, one.layer.position))
-    cause = cause_of(run, frontier.onset, large_input)
-    ordered = [frontier, *sorted((one for one in found if one is not frontier), key=lambda one: -one.layer.position)]
-    return [
-        Finding(
-            condition="dead",
-            severity=severity,
-            layers=tuple(one.layer.name for one in ordered),
-            cause=cause,
-            evidence=evidence_of(ordered, loss),
-            cures=cures_for("dead", cause.name),
-            summary=(
-                f"{format_share(frontier.share)} of the units of {frontier.layer.name} are dead, they answer to no "
-                f"example: {cut_text(frontier)}{loss.text}. The cause: {cause.text}."
-            ),
-            prognosis="Dead units have no gradient and stay dead; what lies before a dead layer no longer learns.",
-            step=step_at(run, frontier.onset),
-        )
-    ]
+    ordered = sorted(found, key=lambda one: (not one.is_cut, -one.layer.position))
+    return [describe(run, ordered, cause_of(run, ordered[0].onset, large_input), judge_loss(run))]
+
+
+def describe(run: Run, ordered: list[DyingLayer], cause: Cause, loss: LossMotion) -> Finding:
+    """The finding in words; layers that cut the trunk come first, then the one nearest the loss."""
+    frontier = ordered[0]
+    return Finding(
+        condition="dead",
+        severity=severity_of(ordered, loss),
+        layers=tuple(one.layer.name for one in ordered),
+        cause=cause,
+        evidence=evidence_of(ordered, loss),
+        cures=cures_for("dead", cause.name),
+        summary=(
+            f"{format_share(frontier.share)} of the units of {frontier.layer.name} are dead, they answer to no "
+            f"example: {cut_text(frontier)}{loss.text}. The cause: {cause.text}."
+        ),
+        prognosis="Dead units have no gradient and stay dead; what lies before a dead layer no longer learns.",
+        step=step_at(run, frontier.onset),
+    )
 
 
 def severity_of(found: list[DyingLayer], loss: LossMotion) -> Severity:

@@ -32,17 +32,21 @@ from gradiometer.schema import Evidence, Finding, FloatArray, Run, Severity
 from gradiometer.units import format_db, format_number
 
 
-def find_exploding(run: Run, *, least_growth_db: float = 40.0, most_ratio: float = 0.1) -> list[Finding]:
+def find_exploding(
+    run: Run, *, least_growth_db: float = 40.0, most_ratio: float = 0.1, settled_share: float = 0.3
+) -> list[Finding]:
     """Find a gradient that grows on its way back.
 
     Args:
         run: The run.
         least_growth_db: Rise of the level from the output that counts; deep networks with batch normalisation and no
-            residual paths reach 30 dB and train well.
+            residual paths reach 39 dB and train well.
         most_ratio: Update ratio of a layer behind the rise that shows that it hurts; a hundred times the usual.
+        settled_share: Share of its start, or of a constant guess' loss, to which the loss has to have come down for
+            it to be no more than an `info`.
 
     Returns:
-        One finding or none; `info` where the loss falls all the same.
+        One finding or none; `warning` where the loss falls all the same, `info` where it has come far down.
     """
     if not run.snapshot_count or "level_db" not in run.layer_columns:
         return []
@@ -52,28 +56,41 @@ def find_exploding(run: Run, *, least_growth_db: float = 40.0, most_ratio: float
     if onset is None:
         return []
     loss = judge_loss(run)
-    severity: Severity = "info" if loss.is_learning else "critical"
-    budget = gain_budget(run, onset)
+    severity: Severity = "critical"
+    if loss.is_learning:
+        severity = "info" if loss.is_settled(settled_share) else "warning"
+    return [describe(run, onset, (float(growth[onset]), float(thrown[onset])), severity, loss, least_growth_db)]
+
+
+def describe(
+    run: Run,
+    onset: int,
+    growth_and_ratio: tuple[float, float],
+    severity: Severity,
+    loss: LossMotion,
+    least_growth_db: float,
+) -> Finding:
+    """The finding in words."""
+    growth_db, ratio = growth_and_ratio
+    step, budget = step_at(run, onset), gain_budget(run, onset)
     cause, *others = winning_causes(run, budget)
     layers = growing_layers(budget, least_growth_db)
-    return [
-        Finding(
-            condition="exploding",
-            severity=severity,
-            layers=layers,
-            cause=cause,
-            evidence=evidence_of(growth[onset], thrown[onset], step_at(run, onset), loss),
-            cures=cures_for("exploding", cause.name),
-            summary=(
-                f"The gradient grows on its way back, by {format_db(float(growth[onset]))} at step "
-                f"{step_at(run, onset)}{from_layer(layers)}, and throws early weights about: one step moves them by "
-                f"{format_number(float(thrown[onset]))} of their size. The main cause: {cause.text}."
-            ),
-            prognosis="Early layers are driven into saturation, death or overflow within a few steps.",
-            step=step_at(run, onset),
-            other_causes=tuple(others),
-        )
-    ]
+    return Finding(
+        condition="exploding",
+        severity=severity,
+        layers=layers,
+        cause=cause,
+        evidence=evidence_of(growth_db, ratio, step, loss),
+        cures=cures_for("exploding", cause.name),
+        summary=(
+            f"The gradient grows on its way back, by {format_db(growth_db)} at step {step}{from_layer(layers)}, and "
+            f"throws early weights about: one step moves them by {format_number(ratio)} of their size. The "
+            f"main cause: {cause.text}."
+        ),
+        prognosis="Early layers are driven into saturation, death or overflow within a few steps.",
+        step=step,
+        other_causes=tuple(others),
+    )
 
 
 def greatest_ratios(motions: tuple[WeightMotion, ...], snapshot_count: int) -> FloatArray:

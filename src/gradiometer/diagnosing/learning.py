@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from gradiometer.diagnosing.chance import chance_loss, is_far_below_chance
+from gradiometer.diagnosing.chance import chance_loss, is_far_below_chance, possible_chance
 from gradiometer.schema import FloatArray, LossSeries, Run
 
 LossState = Literal["unseen", "short", "falling", "converged", "flat", "at_chance", "relapsed", "diverging"]
@@ -43,6 +43,7 @@ class LossMotion:
         step_count: Steps from the first recorded loss to the last.
         first_step: Step of the first recorded loss.
         chance: What the loss of a constant guess is known to be, None where it is not known.
+        possible_chance: What it would be if the loss were a cross-entropy; None where it is known to be another.
         nonfinite_step: First step with a loss that was not finite, None where there was none.
     """
 
@@ -57,6 +58,7 @@ class LossMotion:
     step_count: int = 0
     first_step: int = 0
     chance: float | None = None
+    possible_chance: float | None = None
     nonfinite_step: int | None = None
 
     @property
@@ -69,12 +71,27 @@ class LossMotion:
         """The loss falls, has fallen, or is as low as it gets."""
         return self.state in LEARNING and self.nonfinite_step is None
 
+    def is_settled(self, share: float) -> bool:
+        """Whether a loss that is learned has come far down.
+
+        Args:
+            share: Share of its start, or of what a constant guess may give where that is less, to which it has to
+                have come.
+        """
+        reference = self.start if self.possible_chance is None else min(self.start, self.possible_chance)
+        return self.is_learning and (self.state == "converged" or self.end <= share * reference)
+
     @property
     def text(self) -> str:
         """The loss in half a sentence."""
         if math.isnan(self.start):
             return "no loss was seen"
         words = f"the loss went from {self.start:.4g} to {self.end:.4g} in {self.step_count} steps"
+        if self.worst > 3.0 * abs(self.first) and self.worst > self.end:
+            words = (
+                f"the loss began at {self.first:.4g}, jumped to {self.worst:.4g} and ended at {self.end:.4g} "
+                f"after {self.step_count} steps"
+            )
         if self.chance is not None and self.state in {"at_chance", "flat"}:
             words += f" (a constant guess gives {self.chance:.4g})"
         return words
@@ -123,7 +140,7 @@ def judge_loss(run: Run, limits: LossLimits = DEFAULT_LIMITS) -> LossMotion:
     if not run.losses:
         return LossMotion("unseen")
     if len(run.losses) == 1:
-        motion = judge_series(run.losses[0], chance_loss(run), limits)
+        motion = replace(judge_series(run.losses[0], chance_loss(run), limits), possible_chance=possible_chance(run))
         is_still = motion.state in {"flat", "relapsed", "short"}
         if is_still and is_far_below_chance(run, max(motion.start, motion.end)):
             return replace(motion, state="converged")

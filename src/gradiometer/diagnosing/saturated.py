@@ -66,7 +66,8 @@ def find_saturated(
         run: The run.
         least_share: Share of a layer's units from which on the layer counts; half, as all published rules have it.
         least_loss_db: What saturation may take from a layer's gradient: a tenth of the greatest slope is left. Tanh
-            layers in good health lose up to 10 dB in our calibration trainings.
+            layers in good health mostly keep within 10 dB; a code layer that learned to switch loses up to 35 dB, which
+            is why the loss has to suffer too.
         slow_fall: Fall of the loss, as a share of its start, below which learning in spite of it counts as slow,
             where weights or input are too large.
         large_input: Root mean square of the input from which on its scale is the cause; 1 is what weights are drawn
@@ -77,32 +78,36 @@ def find_saturated(
         nothing, unless the input is what is too large: that can be told at once.
     """
     found = saturated_layers(run, least_share, least_loss_db)
-    loss = judge_loss(run)
     if not found:
         return []
-    frontier = max(found, key=lambda one: one.layer.position)
-    onset = min(one.onset for one in found)
-    total_db = sum(one.loss_db for one in found if math.isfinite(one.loss_db))
-    cause = cause_of(run, frontier, onset, total_db, large_input)
+    loss = judge_loss(run)
+    cause = cause_of(run, found, large_input)
     is_early = loss.state == "short" and loss.nonfinite_step is None and not starves(run)
     if is_early and cause.name != "input_scale":
         return []
     severity: Severity = "warning" if is_early else severity_of(loss, cause, slow_fall)
-    ordered = sorted(found, key=lambda one: -one.layer.position)
+    return describe(run, found, severity, cause, loss)
+
+
+def describe(
+    run: Run, found: list[SaturatedLayer], severity: Severity, cause: Cause, loss: LossMotion
+) -> list[Finding]:
+    """The finding in words."""
+    frontier = found[0].layer
     return [
         Finding(
             condition="saturated",
             severity=severity,
-            layers=tuple(one.layer.name for one in ordered),
+            layers=tuple(one.layer.name for one in found),
             cause=cause,
-            evidence=evidence_of(ordered, total_db, loss),
+            evidence=evidence_of(found, loss),
             cures=cures_for("saturated", cause.name),
             summary=(
-                f"{len(found)} {frontier.layer.activation} layers from {frontier.layer.name} back work where they "
-                f"are flat: {worst_text(ordered)}, and {loss.text}. The cause: {cause.text}."
+                f"{len(found)} {frontier.activation} layers from {frontier.name} back work where they are flat: "
+                f"{worst_text(found)}, and {loss.text}. The cause: {cause.text}."
             ),
             prognosis="Saturated units learn nothing and keep the gradient from the layers before them.",
-            step=step_at(run, onset),
+            step=step_at(run, onset_of(found)),
         )
     ]
 
@@ -116,7 +121,7 @@ def severity_of(loss: LossMotion, cause: Cause, slow_fall: float) -> Severity:
 
 
 def saturated_layers(run: Run, least_share: float, least_loss_db: float) -> list[SaturatedLayer]:
-    """All hidden layers that are saturated at the end of what was measured."""
+    """All hidden layers that are saturated at the end of what was measured, the one nearest the loss first."""
     output = output_layer(run)
     found = []
     for column, layer in enumerate(run.layers):
@@ -127,7 +132,17 @@ def saturated_layers(run: Run, least_share: float, least_loss_db: float) -> list
         onset = lasting_onset(known_hits(shares, losses, least_share, least_loss_db))
         if onset is not None:
             found.append(SaturatedLayer(layer, last_known(shares), last_known(losses), onset))
-    return found
+    return sorted(found, key=lambda one: -one.layer.position)
+
+
+def onset_of(found: list[SaturatedLayer]) -> int:
+    """Index of the full measurement from which on the first of them is saturated."""
+    return min(one.onset for one in found)
+
+
+def total_loss_db(found: list[SaturatedLayer]) -> float:
+    """What saturation takes in all of them together, dB."""
+    return sum(one.loss_db for one in found if not math.isnan(one.loss_db))
 
 
 def known_hits(shares: FloatArray, losses: FloatArray, least_share: float, least_loss_db: float) -> np.ndarray:
@@ -158,8 +173,9 @@ def starves(run: Run, *, least_ratio: float = 1e-6) -> bool:
     return any(motion.late_ratio < least_ratio for motion in weight_motions(run))
 
 
-def cause_of(run: Run, frontier: SaturatedLayer, onset: int, total_db: float, large_input: float) -> Cause:
+def cause_of(run: Run, found: list[SaturatedLayer], large_input: float) -> Cause:
     """Steps that were too large, an input that is, weights that are, or what the units do by themselves."""
+    onset, total_db = onset_of(found), total_loss_db(found)
     thrown = thrown_ratio(run, onset)
     if onset > 0 and thrown >= 100.0 * USUAL_RATIO:
         share_db = decibels(thrown / USUAL_RATIO)
@@ -191,8 +207,9 @@ def worst_text(found: list[SaturatedLayer]) -> str:
     return f"{worst.layer.name}{taken}{share}"
 
 
-def evidence_of(found: list[SaturatedLayer], total_db: float, loss: LossMotion) -> tuple[Evidence, ...]:
+def evidence_of(found: list[SaturatedLayer], loss: LossMotion) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
+    total_db = total_loss_db(found)
     shares = [one.share for one in found if not math.isnan(one.share)]
     greatest = max(shares, default=math.nan)
     return (

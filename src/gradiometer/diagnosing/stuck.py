@@ -51,31 +51,34 @@ def find_stuck(run: Run, *, least_ratio: float = 1e-5, vanished_db: float = -60.
     loss = judge_loss(run)
     if fastest.late_ratio >= least_ratio or not has_gradient or loss.is_learning or loss.nonfinite_step is not None:
         return []
-    cause = cause_of(run, fastest, vanished_db)
+    slow = ~np.any(np.stack([motion.ratios for motion in motions]) >= least_ratio, axis=0)
+    return [describe(motions, cause_of(run, fastest, vanished_db), step_at(run, first_onset(slow)), loss)]
+
+
+def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMotion) -> Finding:
+    """The finding in words."""
+    fastest = max(motions, key=lambda motion: motion.late_ratio)
     cures = cures_for("stuck", cause.name)
     if cause.name == "learning_rate":
         cures = tuple(dict.fromkeys([f"change_learning_rate:x{lift_of(fastest):g}", *cures]))
-    slow = ~np.any(np.stack([motion.ratios for motion in motions]) >= least_ratio, axis=0)
-    return [
-        Finding(
-            condition="stuck",
-            severity="critical",
-            layers=tuple(motion.layer for motion in motions),
-            cause=cause,
-            evidence=evidence_of(fastest, motions[-1], loss),
-            cures=cures,
-            summary=(
-                f"The weights barely move: even the fastest, those of {fastest.layer}, change by only "
-                f"{format_number(fastest.late_ratio)} of their size a step, where {format_number(USUAL_RATIO)} is "
-                f"usual; {loss.text}. The cause: {cause.text}."
-            ),
-            prognosis=(
-                f"At this pace the weights need about {1.0 / max(fastest.late_ratio, 1e-12):.0e} steps that all agree "
-                "to become others."
-            ),
-            step=step_at(run, first_onset(slow)),
-        )
-    ]
+    return Finding(
+        condition="stuck",
+        severity="critical",
+        layers=tuple(motion.layer for motion in motions),
+        cause=cause,
+        evidence=evidence_of(fastest, motions[-1], loss),
+        cures=cures,
+        summary=(
+            f"The weights barely move: even the fastest, those of {fastest.layer}, change by only "
+            f"{format_number(fastest.late_ratio)} of their size a step, where {format_number(USUAL_RATIO)} is "
+            f"usual; {loss.text}. The cause: {cause.text}."
+        ),
+        prognosis=(
+            f"At this pace the weights need about {1.0 / max(fastest.late_ratio, 1e-12):.0e} steps that all agree "
+            "to become others."
+        ),
+        step=step,
+    )
 
 
 def is_warming_up(motions: list[WeightMotion], *, most_rise: float = 1.2) -> bool:
@@ -99,9 +102,9 @@ def cause_of(run: Run, fastest: WeightMotion, vanished_db: float) -> Cause:
 
 
 def lift_of(fastest: WeightMotion) -> float:
-    """By how much to raise the learning rate: to the usual ratio, in whole powers of ten, at most a million."""
+    """By how much to raise the learning rate, to the usual ratio: a power of ten, rounded up, at most a million."""
     ratio = max(fastest.late_ratio, 1e-12)
-    return 10.0 ** min(6, max(1, round(math.log10(USUAL_RATIO / ratio))))
+    return 10.0 ** min(6, max(1, math.ceil(math.log10(USUAL_RATIO / ratio))))
 
 
 def evidence_of(fastest: WeightMotion, earliest: WeightMotion, loss: LossMotion) -> tuple[Evidence, ...]:

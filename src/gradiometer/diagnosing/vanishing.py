@@ -74,46 +74,46 @@ def find_vanishing(
             measured.
 
     Returns:
-        One finding or none; `info` where the loss is learned all the same.
+        One finding or none; `warning` where the loss falls all the same, `info` where it has come far down.
     """
     motions = weight_motions(run)
     starved = find_starved(run, motions, least_ratio, least_contrast, floor_db)
     if starved is None:
         return faint_gradient(run, telling_db)
     loss = judge_loss(run)
-    severity = severity_of(loss, settled_share)
+    return [describe(run, starved, severity_of(loss, settled_share), loss)]
+
+
+def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -> Finding:
+    """The finding in words."""
     budget = gain_budget(run, starved.onset)
     cause, *others = losing_causes(run, budget)
     slowest, feeding = starved.motions[-1], starved.feeding
     level_db = level_of(run, slowest.layer)
-    return [
-        Finding(
-            condition="vanishing",
-            severity=severity,
-            layers=tuple(motion.layer for motion in starved.motions),
-            cause=cause,
-            evidence=evidence_of(starved, level_db, loss),
-            cures=cures_for("vanishing", cause.name),
-            summary=(
-                f"From layer {starved.motions[0].layer} back to the input the weights do not learn: the gradient "
-                f"arrives at {slowest.layer} {level_text(level_db)}, and its weights move by "
-                f"{format_number(slowest.late_ratio)} of their size a step, those of {feeding.layer} by "
-                f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
-            ),
-            prognosis=prognosis_of(severity),
-            step=step_at(run, starved.onset),
-            other_causes=tuple(others),
-        )
-    ]
+    return Finding(
+        condition="vanishing",
+        severity=severity,
+        layers=tuple(motion.layer for motion in starved.motions),
+        cause=cause,
+        evidence=evidence_of(starved, level_db, loss),
+        cures=cures_for("vanishing", cause.name),
+        summary=(
+            f"From layer {starved.motions[0].layer} back to the input the weights do not learn: the gradient "
+            f"arrives at {slowest.layer} {level_text(level_db)}, and its weights move by "
+            f"{format_number(slowest.late_ratio)} of their size a step, those of {feeding.layer} by "
+            f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
+        ),
+        prognosis=prognosis_of(severity),
+        step=step_at(run, starved.onset),
+        other_causes=tuple(others),
+    )
 
 
 def severity_of(loss: LossMotion, settled_share: float) -> Severity:
     """How bad it is: nothing to speak of only where the loss has come far down without the early layers."""
     if not loss.is_learning:
         return "critical"
-    reference = loss.start if loss.chance is None else min(loss.start, loss.chance)
-    is_settled = loss.state == "converged" or loss.end <= settled_share * reference
-    return "info" if is_settled else "warning"
+    return "info" if loss.is_settled(settled_share) else "warning"
 
 
 def find_starved(

@@ -4,14 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from gradiometer.measuring.layers import PASS_THROUGH, ModuleRecord
 from gradiometer.measuring.statistics import split_norm
 
 MOST_CALLS = 100_000
 """Calls recorded in a step; a script that makes more before its first backward is measured on these."""
+
+MOST_NODES = 10_000
+"""Autograd nodes of one call that are searched for its input: an LSTM over 1 000 steps has about as many."""
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Call:
         element_count: Elements of its output.
         node: Autograd node and output number of its output; dropped after the backward.
         input_node: The same of its first tensor argument.
+        first_sequence: Autograd's count of nodes when the call began: its own nodes have this number or a higher one.
         gradients: What came back, by number of the backward pass.
     """
 
@@ -55,8 +57,7 @@ class Call:
     element_count: int = 0
     node: tuple[Any, int] | None = None
     input_node: tuple[Any, int] | None = None
-    alias: Tensor | None = None
-    source: Tensor | None = None
+    first_sequence: int = 0
     gradients: dict[int, Gradients] = field(default_factory=dict)
 
     def gradients_of(self, backward_pass: int) -> Gradients:
@@ -84,15 +85,29 @@ def first_tensor(value: Any) -> Tensor | None:
     return first_tensor([getattr(value, name) for name in fields]) if fields else None
 
 
-def may_alias(record: ModuleRecord | None, args: tuple[Any, ...]) -> bool:
-    """Whether a leaf may be handed an alias of its input, so that its own contribution can be told from others'."""
-    if len(args) < 1 or type(args[0]) not in (Tensor, torch.nn.Parameter) or not args[0].requires_grad:
-        return False
-    if any(isinstance(other, Tensor) for other in args[1:]):
-        return False
-    if record is None:
-        return True
-    return not isinstance(record.module, PASS_THROUGH) and not getattr(record.module, "inplace", False)
+def edges_into(call: Call) -> list[tuple[Any, int]]:
+    """Find where a call's own operations read its input: the edges of autograd's graph from within the call to it.
+
+    Returns:
+        (node, number of the gradient that it hands to the input); empty where the input has no history, the output
+        does not depend on it, or the call is too large to be searched.
+    """
+    if call.node is None or call.input_node is None or call.node == call.input_node:
+        return []
+    found: list[tuple[Any, int]] = []
+    seen: set[Any] = {call.node[0]}
+    waiting = [call.node[0]]
+    while waiting:
+        node = waiting.pop()
+        for number, edge in enumerate(node.next_functions):
+            if edge == call.input_node:
+                found.append((node, number))
+            elif edge[0] is not None and edge[0] not in seen and edge[0]._sequence_nr() >= call.first_sequence:
+                seen.add(edge[0])
+                waiting.append(edge[0])
+        if len(seen) > MOST_NODES:
+            return []
+    return found
 
 
 class GradientWatch:
@@ -115,6 +130,7 @@ class GradientWatch:
         if place is None:
             return
         node, number = place
+        hands_on_its_input = place == call.input_node
 
         def measure(gradients: tuple[Tensor | None, ...]) -> None:
             backward_pass, gradient = self.current_pass(), gradients[number]
@@ -122,26 +138,41 @@ class GradientWatch:
                 return
             found = call.gradients_of(backward_pass)
             found.output_norm, found.output_nonfinite = split_norm(gradient)
+            if hands_on_its_input:
+                found.input_norm = found.output_norm
 
         node.register_prehook(self.guarded(measure))
 
-    def watch_input(self, call: Call, alias: Tensor) -> None:
-        """Measure a call's own contribution to the gradient at its input, through the alias that it was handed."""
+    def watch_input(self, call: Call) -> None:
+        """Measure a call's own contribution to the gradient at its input.
 
-        def measure(gradients: tuple[Tensor | None, ...]) -> None:
-            backward_pass, gradient = self.current_pass(), gradients[0]
-            if backward_pass is not None and gradient is not None:
-                call.gradients_of(backward_pass).input_norm = split_norm(gradient)[0]
+        It is read where the call's operations hand it on, so that the network is given exactly the tensors that it is
+        given without gradiometer. A call that reads its input more than once contributes the sum.
+        """
+        edges = edges_into(call)
+        parts: dict[int, list[Tensor]] = {}
 
-        alias.grad_fn.register_prehook(self.guarded(measure))  # type: ignore[union-attr]
+        def reader(number: int) -> Callable[..., None]:
+            def measure(
+                input_gradients: tuple[Tensor | None, ...], output_gradients: tuple[Tensor | None, ...]
+            ) -> None:
+                backward_pass, gradient = self.current_pass(), input_gradients[number]
+                if backward_pass is None or gradient is None:
+                    return
+                arrived = parts.setdefault(backward_pass, [])
+                arrived.append(gradient)
+                if len(arrived) == len(edges):
+                    call.gradients_of(backward_pass).input_norm = split_norm(sum_of(parts.pop(backward_pass)))[0]
 
-    def watch_in_place(self, call: Call, output: Tensor) -> None:
-        """The same for an activation that writes over its input: its node hands the contribution on."""
+            return measure
 
-        def measure(input_gradients: tuple[Tensor | None, ...], output_gradients: tuple[Tensor | None, ...]) -> None:
-            backward_pass = self.current_pass()
-            if backward_pass is not None and input_gradients and input_gradients[0] is not None:
-                call.gradients_of(backward_pass).input_norm = split_norm(input_gradients[0])[0]
+        for node, number in edges:
+            node.register_hook(self.guarded(reader(number)))
 
-        if output.grad_fn is not None:
-            output.grad_fn.register_hook(self.guarded(measure))
+
+def sum_of(tensors: list[Tensor]) -> Tensor:
+    """Sum of tensors of one shape; none of them is changed."""
+    total = tensors[0]
+    for tensor in tensors[1:]:
+        total = total + tensor
+    return total

@@ -169,16 +169,19 @@ def unfold_positions(module: nn.modules.conv._ConvNd, source: Tensor, gradient: 
     for axis, (size, stride, dilation) in enumerate(spans, start=2):
         patches = patches.unfold(axis, dilation * (size - 1) + 1, stride)[..., ::dilation]
     axes, groups, batch = len(module.kernel_size), module.groups, len(source)
-    # batch channels positions... kernel... -> batch groups positions... (channels of the group) kernel...
-    patches = patches.reshape(batch, groups, -1, *patches.shape[2:]).movedim(2, 2 + axes)
-    gradient = gradient.reshape(batch, groups, -1, *gradient.shape[2:]).movedim(2, -1)
+    # batch channels positions... kernel... -> batch groups channels kernel... positions...: positions stay innermost,
+    # so that rows of pixels are copied as they lie.
+    patches = patches.reshape(batch, groups, -1, *patches.shape[2:])
+    patches = patches.movedim(tuple(range(3, 3 + axes)), tuple(range(-axes, 0)))
+    gradient = gradient.reshape(batch, groups, -1, *gradient.shape[2:])
     inputs = module.weight[0].numel()
-    per_row = batch * groups * inputs * gradient[0, 0, 0, ..., 0].numel()
+    per_row = batch * groups * inputs * gradient[0, 0, 0, 0].numel()
     step = max(1, MOST_ELEMENTS // max(per_row, 1))
-    for start in range(0, gradient.shape[2], step):
-        piece = gradient[:, :, start : start + step]
-        taken = patches[:, :, start : start + step]
-        yield Factors(piece.flatten(2, -2), taken.reshape(batch, groups, -1, inputs))
+    for start in range(0, gradient.shape[3], step):
+        piece = gradient[:, :, :, start : start + step].flatten(3)
+        taken = patches.narrow(-axes, start, min(step, gradient.shape[3] - start))
+        taken = taken.reshape(batch, groups, inputs, -1)
+        yield Factors(piece.transpose(-1, -2), taken.transpose(-1, -2))
 
 
 def pad(module: nn.modules.conv._ConvNd, source: Tensor) -> Tensor:

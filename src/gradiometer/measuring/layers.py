@@ -11,9 +11,6 @@ from gradiometer.schema import Layer
 # Modules that take part in the graph as one operation although they have children, which are not called.
 OPAQUE_CONTAINERS = (nn.MultiheadAttention,)
 
-# They hand on their input itself (or a view): an alias in its place could be written to in place later.
-PASS_THROUGH = (nn.Identity, nn.Flatten, nn.Unflatten)
-
 SLOPE_PARAMETERS = {
     "leaky_relu": ("negative_slope",),
     "prelu": ("weight",),

@@ -13,7 +13,6 @@ from gradiometer.measuring.calls import (
     Call,
     GradientWatch,
     first_tensor,
-    may_alias,
     node_of,
 )
 from gradiometer.measuring.functions import FunctionWatch, is_in_place
@@ -82,6 +81,7 @@ class StepObserver:
         self.input_stats: InputStats | None = None
         self._counts: dict[str, int] = {}
         self._producer = ""
+        self._watched_nodes: set[tuple[Any, int] | None] = set()
         self._function_watch: FunctionWatch | None = None
         self._gradients = GradientWatch(self._guarded, current_pass)
 
@@ -98,57 +98,39 @@ class StepObserver:
         """A root's forward is being executed."""
         return bool(self.stack)
 
-    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """A module is about to run.
-
-        Returns:
-            Its arguments with the first exchanged for an alias, or None to leave them alone.
-        """
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run."""
         record = self.memory.modules.get(id(module))
         is_start = not self.stack and id(module) in self.memory.root_ids
         if record is None or not (self.stack or is_start) or len(self.calls) >= MOST_CALLS:
-            return None
+            return
         if self.stack and self.memory.modules[id(self.stack[-1][0])].is_opaque:
-            return None
+            return
         if is_start:
             self._start_root(args)
         call = self._open_call(record.name, is_block=not record.is_leaf, args=args)
         self.stack.append((module, call))
         if record.activation is not None and getattr(module, "inplace", False):
             self._count_units(call, record, args[0] if args else None, None)
-        if not record.is_leaf or not may_alias(record, args):
-            return None
-        return self._alias(call, args)
 
-    def after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        """A module has run, or has failed (then `output` is None).
-
-        Returns:
-            The tensor to hand on in place of `output` where the module returned the alias itself, else None.
-        """
+    def after_module(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        """A module has run, or has failed (then `output` is None)."""
         if not any(entered is module for entered, _ in self.stack):
-            return None
+            return
         while self.stack[-1][0] is not module:
             self.stack.pop()
         _, call = self.stack.pop()
         record = self.memory.modules[id(module)]
-        replacement = None
-        if output is not None and output is call.alias:
-            output = replacement = call.source
+        if call.input_node is None and (source := first_tensor(kwargs)) is not None:
+            call.input_node = node_of(source)
         self._close_call(call, output, lambda unit_count, site: describe_module(record, 0, site, unit_count))
         if record.is_leaf and isinstance(output, Tensor):
-            self._finish_leaf(call, record, args, output)
+            if record.activation is not None and not getattr(module, "inplace", False):
+                self._count_units(call, record, args[0] if args else None, output)
+            if fans_of(module) != (None, None):
+                self._producer = type(module).__name__
         if not self.stack:
             self._end_root()
-        return replacement
-
-    def _finish_leaf(self, call: Call, record: ModuleRecord, args: tuple[Any, ...], output: Tensor) -> None:
-        if record.activation is not None and getattr(record.module, "inplace", False):
-            self._gradients.watch_in_place(call, output)
-        elif record.activation is not None:
-            self._count_units(call, record, args[0] if args else None, output)
-        if fans_of(record.module) != (None, None):
-            self._producer = type(record.module).__name__
 
     def around_function(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a functional call; measured unless an opaque module makes it."""
@@ -157,17 +139,13 @@ class StepObserver:
         if not is_watched or len(self.calls) >= MOST_CALLS:
             return function(*args, **kwargs)
         call: Call | None = None
-        with self.guard:
+        with self.guard, torch._C.DisableTorchFunction():
             assert owner is not None
             path = owner.name if id(owner.module) not in self.memory.root_ids else ""
-            call = self._open_call(f"{path}.{name}" if path else name, is_block=False, args=args)
-            if not is_in_place(function, kwargs) and may_alias(None, args):
-                args = self._alias(call, args)
+            call = self._open_call(f"{path}.{name}" if path else name, is_block=False, args=(args, kwargs))
         output = function(*args, **kwargs)
         with self.guard, torch._C.DisableTorchFunction():
             if call is not None:
-                if output is call.alias and call.source is not None:
-                    output = call.source
                 self._finish_function(call, name, function, args, kwargs, output)
         return output
 
@@ -190,14 +168,14 @@ class StepObserver:
 
         self._close_call(call, output, describe)
         if activation is not None and isinstance(output, Tensor):
-            in_place = is_in_place(function, kwargs)
-            if in_place:
-                self._gradients.watch_in_place(call, output)
+            # What is written over can't be judged by its input any more.
+            pre = None if is_in_place(function, kwargs) else next((a for a in args if isinstance(a, Tensor)), None)
             window = self.memory.windows.setdefault(call.layer, UnitWindow())
-            window.add(activation, None if in_place else args[0], output, unit_axis(output, self._producer))
+            window.add(activation, pre, output, unit_axis(output, self._producer))
 
     def drop_nodes(self) -> None:
         """Let go of autograd's graph; only the planning of the trunk needs it."""
+        self._watched_nodes = set()
         for call in self.calls:
             call.node = call.input_node = None
 
@@ -240,30 +218,24 @@ class StepObserver:
         layer = name if count == 1 else f"{name}#{count}"
         block = self.stack[-1][1] if self.stack else None
         call = Call(layer=layer, is_block=is_block, root_call=self.root_calls, block=block)
+        call.first_sequence = torch._C._autograd._get_sequence_nr()
         source = first_tensor(args)
         if source is not None:
             call.input_node = node_of(source)
         self.calls.append(call)
         return call
 
-    def _alias(self, call: Call, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        source: Tensor = args[0]
-        with torch._C.DisableTorchFunction():
-            alias = source.view_as(source)
-        if alias.grad_fn is None:
-            return args
-        call.alias, call.source = alias, source
-        self._gradients.watch_input(call, alias)
-        return (alias, *args[1:])
-
     def _close_call(self, call: Call, output: Any, describe: Callable[[int | None, str | None], Layer]) -> None:
-        call.alias = call.source = None
         tensor = first_tensor(output)
-        is_root = call.block is None
         if tensor is not None:
             call.node = node_of(tensor)
-            if not call.is_block or is_root:
+            # A block that ends with a layer of its own has that layer's output; no need to measure it twice.
+            if not call.is_block or call.node not in self._watched_nodes:
                 self._gradients.watch_output(call, tensor)
+                if call.node != call.input_node:
+                    self._watched_nodes.add(call.node)
+            if not call.is_block:
+                self._gradients.watch_input(call)
         measured = tensor if tensor is not None else output
         if not call.is_block and isinstance(measured, Tensor) and measured.is_floating_point():
             call.output_norm, call.output_nonfinite = split_norm(measured)

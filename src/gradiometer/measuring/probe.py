@@ -157,8 +157,8 @@ class Probe:
     def _hook_modules(self) -> None:
         self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
         self._full_handles = [
-            register_module_forward_pre_hook(self.before_module),  # type: ignore[arg-type]
-            register_module_forward_hook(self._after_module, always_call=True),
+            register_module_forward_pre_hook(self.before_module),
+            register_module_forward_hook(self._after_module, with_kwargs=True, always_call=True),
         ]
         if self.when_hooked is not None:
             self.when_hooked()
@@ -170,26 +170,22 @@ class Probe:
         if self.observer is not None:
             self.observer.close()
 
-    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Global forward pre-hook of a full step.
-
-        Returns:
-            The module's arguments with an alias in place of the first, None to leave them alone.
-        """
+    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Global forward pre-hook of a full step."""
         observer = self.observer
         if observer is None or not torch.is_grad_enabled() or self._pass is not None or self.guard.is_broken:
-            return None
+            return
         with self.guard, torch._C.DisableTorchFunction():
-            return observer.before_module(module, args)
-        return None
+            observer.before_module(module, args)
 
-    def _after_module(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def _after_module(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
+        # After a forward that failed torch leaves the keyword arguments out, whatever was asked for.
+        kwargs, output = rest if len(rest) == 2 else ({}, rest[0])
         observer = self.observer
         if observer is None or not observer.is_inside_root:
-            return None
+            return
         with self.guard, torch._C.DisableTorchFunction():
-            return observer.after_module(module, args, output)
-        return None
+            observer.after_module(module, args, kwargs, output)
 
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """A backward pass starts: note its loss, and in a full step find the trunk."""

@@ -94,7 +94,9 @@ class Arranged:
         """How many sequences have so many steps, and more, before their last; by steps back."""
         if self.lengths is None:
             return np.full(self.time_count, float(self.example_count))
-        return (self.lengths.numpy()[None, :] > np.arange(self.time_count)[:, None]).sum(1).astype(np.float64)
+        is_there = self.lengths.numpy()[None, :] > np.arange(self.time_count)[:, None]
+        found: NDArray[np.float64] = is_there.sum(1).astype(np.float64)
+        return found
 
     def examples(self, rows: slice | Tensor) -> "Arranged":
         """Some of the sequences."""
@@ -124,7 +126,7 @@ class Arranged:
         else:
             times = torch.arange(self.time_count).unsqueeze(1)
             # A step after a sequence's end has no gradient: wherever it is counted, it adds zero.
-            ages = (self.lengths.unsqueeze(0) - 1 - times).clamp(min=0).to(squares.device)
+            ages = (self.lengths.unsqueeze(0) - 1 - times).clamp(min=0).to(squares.device, non_blocking=True)
             by_age = torch.zeros_like(squares).scatter_add_(0, ages, squares).sum(1)
         return torch.stack((by_time, by_age))
 
@@ -142,7 +144,9 @@ def arrange(use: RecurrentUse, most_examples: int | None) -> Arranged:
     inputs = time_first(use, data_of(use.input), dtype)
     is_running = None
     if lengths is not None:
-        is_running = (torch.arange(len(inputs)).unsqueeze(1) < lengths).unsqueeze(-1).to(inputs.device)
+        is_running = (
+            (torch.arange(len(inputs)).unsqueeze(1) < lengths).unsqueeze(-1).to(inputs.device, non_blocking=True)
+        )
     gradient = torch.zeros_like(use.output_data) if use.output_gradient is None else use.output_gradient
     gradient = time_first(use, gradient, dtype)
     state_gradients = state_of(use, use.state_gradient, inputs)
@@ -161,8 +165,7 @@ def arrange(use: RecurrentUse, most_examples: int | None) -> Arranged:
     )
     if most_examples is not None and arranged.example_count > most_examples:
         rows = torch.arange(most_examples) * arranged.example_count // most_examples
-        thinned = arranged.examples(rows)
-        return thinned
+        return arranged.examples(rows)
     return arranged
 
 
@@ -184,7 +187,9 @@ def time_first(use: RecurrentUse, values: Tensor, dtype: torch.dtype) -> Tensor:
     values = values.detach().to(dtype)
     if isinstance(use.input, PackedSequence):
         sizes = use.input.batch_sizes
-        is_running = (torch.arange(int(sizes[0])) < sizes.unsqueeze(1)).unsqueeze(-1).to(values.device)
+        is_running = (
+            (torch.arange(int(sizes[0])) < sizes.unsqueeze(1)).unsqueeze(-1).to(values.device, non_blocking=True)
+        )
         padded = values.new_zeros(*is_running.shape[:2], values.shape[-1])
         return padded.masked_scatter_(is_running.expand_as(padded), values)
     if values.dim() == 2:

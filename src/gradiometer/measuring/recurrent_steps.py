@@ -210,16 +210,12 @@ def run_forward(
     outputs: list[Tensor] = [hidden] * len(inputs)
     saved: list[tuple[Tensor, ...]] = [()] * len(inputs)
     for time in time_order(len(inputs), is_reverse=is_reverse):
+        running = None if is_running is None else is_running[time]
         after, cell_after, saved[time] = step(weights, drive[time], hidden, cell)
-        if is_running is not None:
-            running = is_running[time]
-            outputs[time] = after * running
-            after = torch.where(running, after, hidden)
-            if cell_after is not None and cell is not None:
-                cell_after = torch.where(running, cell_after, cell)
-        else:
-            outputs[time] = after
-        hidden, cell = after, cell_after
+        outputs[time] = where_running(after, running)
+        hidden = where_running(after, running, hidden)
+        if cell is not None and cell_after is not None:
+            cell = where_running(cell_after, running, cell)
     return Trace(torch.stack(outputs), saved)
 
 
@@ -246,29 +242,28 @@ def run_backward(
     """
     _, step_back = STEPS[mode]
     carried, cell_carried = state_gradient
-    count = len(output_gradient)
-    hidden_gradients: list[Tensor] = [carried] * count
-    cell_gradients: list[Tensor] = [carried] * count
-    drive_gradients: list[Tensor] = [carried] * count
-    for time in reversed(time_order(count, is_reverse=is_reverse)):
+    hidden_gradients: list[Tensor] = [carried] * len(output_gradient)
+    cell_gradients, drive_gradients = list(hidden_gradients), list(hidden_gradients)
+    for time in reversed(time_order(len(output_gradient), is_reverse=is_reverse)):
+        running = None if is_running is None else is_running[time]
         total = carried + output_gradient[time]
         drive, before, cell_before, cell_total = step_back(weights, trace.saved[time], total, cell_carried)
-        if is_running is not None:
-            running = is_running[time]
-            drive, total = drive * running, total * running
-            before = torch.where(running, before, carried)
-            if cell_before is not None and cell_carried is not None and cell_total is not None:
-                cell_before = torch.where(running, cell_before, cell_carried)
-                cell_total = cell_total * running
-        hidden_gradients[time], drive_gradients[time] = total, drive
-        if cell_total is not None:
-            cell_gradients[time] = cell_total
-        carried, cell_carried = before, cell_before
+        hidden_gradients[time] = where_running(total, running)
+        drive_gradients[time] = where_running(drive, running)
+        carried = where_running(before, running, carried)
+        if cell_carried is not None and cell_before is not None and cell_total is not None:
+            cell_gradients[time] = where_running(cell_total, running)
+            cell_carried = where_running(cell_before, running, cell_carried)
     return StateGradients(
         hidden=torch.stack(hidden_gradients),
         cell=None if cell_carried is None else torch.stack(cell_gradients),
         input=torch.stack(drive_gradients) @ weights.input,
     )
+
+
+def where_running(values: Tensor, running: Tensor | None, otherwise: Tensor | float = 0.0) -> Tensor:
+    """Values of the sequences that have this step, something else for those that had ended."""
+    return values if running is None else torch.where(running, values, otherwise)
 
 
 def time_order(count: int, *, is_reverse: bool) -> range:

@@ -170,12 +170,14 @@ def join_norms(total: float | None, norm: float | None) -> float | None:
 
 
 def fill_chains(trunk: Sequence[TrunkEntry], sums: dict[str, LayerSums]) -> None:
-    """A layer whose only input is the next entry's output contributes all of the gradient there."""
-    for entry, deeper in zip(trunk, trunk[1:], strict=False):
-        if entry.is_chained and not entry.is_join and entry.layer in sums and deeper.layer in sums:
-            own = sums[entry.layer]
-            if own.input_gradient is None:
-                own.input_gradient = sums[deeper.layer].output_gradient
+    """Give layers without a contribution of their own the gradient at the next layer's output.
+
+    That is exact where the next layer's output is the only input; where something lies between, it is counted in.
+    """
+    layers = [entry for entry in trunk if not entry.is_join and entry.layer in sums]
+    for entry, deeper in zip(layers, layers[1:], strict=False):
+        if sums[entry.layer].input_gradient is None:
+            sums[entry.layer].input_gradient = sums[deeper.layer].output_gradient
 
 
 def join_sums(trunk: Sequence[TrunkEntry], sums: dict[str, LayerSums]) -> dict[str, LayerSums]:

@@ -18,7 +18,8 @@ def innermost_outputs(calls: Iterable[Call], loss_node: Any) -> dict[Any, Call]:
     """For each autograd node the innermost call whose output it is, leaves before blocks."""
     found: dict[Any, Call] = {}
     for call in calls:
-        if call.node is None or call.node[0] is loss_node:
+        is_passed_through = call.node is not None and call.node == call.input_node
+        if call.node is None or call.node[0] is loss_node or is_passed_through:
             continue
         known = found.get(call.node[0])
         if known is None or known.is_block or not call.is_block:
@@ -63,7 +64,8 @@ def entries_of(path: Sequence[Call]) -> tuple[TrunkEntry, ...]:
         return ()
     entries: list[TrunkEntry] = []
     for call, deeper in zip(path, [*path[1:], None], strict=True):
-        is_chained = deeper is not None and call.input_node is not None and call.input_node == deeper.node
+        # Of a call whose input is not known, what lies between is counted in.
+        is_chained = deeper is not None and (call.input_node is None or call.input_node == deeper.node)
         entries.append(TrunkEntry(call.layer, is_chained=is_chained))
         if deeper is not None and not is_chained:
             entries.append(TrunkEntry(join_name(call, deeper), is_join=True, is_chained=True))

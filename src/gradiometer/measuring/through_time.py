@@ -10,7 +10,7 @@ call, with a generator of its own, and the comparison proves that it is the same
 `nn.RNN` is still measured, for its slopes follow from its output alone; gated layers are not, and the reason is given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,9 @@ FloatArray = NDArray[np.float64]
 
 MOST_ELEMENTS = 1 << 22
 """Elements that a replay may hold at a time, about: 16 MiB in float32. More examples are replayed in turns."""
+
+STEP_ELEMENTS = 8
+"""Elements that one time step of one layer keeps for each unit, about: gates, cell, output and their gradients."""
 
 TOLERANCES = {torch.float64: 1e-9, torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 """Greatest difference of a replay from the fused output, relative to the greatest value of that output. Chosen by us:
@@ -139,17 +142,23 @@ def replay_recurrent(use: RecurrentUse, *, most_examples: int | None = None) -> 
             replay_layers(replay, module, arranged)
         elif module.mode in ("RNN_TANH", "RNN_RELU"):
             replay.not_measured = f"{reason}: only the last layer was measured"
-            take_back(replay, module, arranged, module.num_layers - 1, traces_from_output(module, arranged))
+            for part in turns(module, arranged):
+                take_back(replay, module, part, module.num_layers - 1, traces_from_output(module, part))
     return replay
+
+
+def turns(module: nn.RNNBase, arranged: Arranged) -> Iterator[Arranged]:
+    """Some examples at a time, so many that what a replay of them keeps stays in bounds."""
+    per_step = len(directions(module)) * module.hidden_size * STEP_ELEMENTS * (module.num_layers + 1)
+    count = max(1, MOST_ELEMENTS // (arranged.time_count * per_step))
+    for start in range(0, arranged.example_count, count):
+        yield arranged.examples(slice(start, start + count))
 
 
 def replay_layers(replay: Replay, module: nn.RNNBase, arranged: Arranged) -> None:
     """Replay all layers, some examples at a time."""
-    per_example = arranged.time_count * len(directions(module)) * module.hidden_size * 8 * (module.num_layers + 1)
-    step = max(1, MOST_ELEMENTS // per_example)
     errors, sizes = [], []
-    for start in range(0, arranged.example_count, step):
-        part = arranged.examples(slice(start, start + step))
+    for part in turns(module, arranged):
         inputs, traces = part.inputs, []
         for layer in range(module.num_layers):
             if layer > 0 and part.masks is not None:
@@ -260,7 +269,8 @@ def fade_of_calls(norms: Sequence[float] | FloatArray) -> Fade:
 
     Args:
         norms: Norm of the loss gradient at the state that each call gave, in the order of the calls. Gradients taken at
-            a call's output are total: the next call's contribution comes back to them.
+            a call's hidden output are total: what the next call brings back is in them. At an LSTM cell's second
+            output, its cell state, fused kernels leave out what comes back through the hidden state of the same call.
 
     Example:
         >>> fade_of_calls([0.25, 0.5, 1.0]).half_life_steps
