@@ -123,8 +123,9 @@ def measure(name: str, allowed: float, blocks: int) -> None:
         controls.append(2 * control / (before + after))
     low, high = bootstrap(walls)
     print(
-        f"{name:8} {median(walls):.4f} [{low:.4f}, {high:.4f}]  mean {np.mean(walls):.4f}  processor {median(processors):.4f}  "
-        f"A/A {median(controls):.4f}  own account {budget.share:.4f} of {allowed}  repaid at step {budget.repaid_step}  "
+        f"{name:8} {median(walls):.4f} [{low:.4f}, {high:.4f}]  mean {np.mean(walls):.4f}  "
+        f"processor {median(processors):.4f}  A/A {median(controls):.4f}  "
+        f"own account {budget.share:.4f} of {allowed}  repaid at step {budget.repaid_step}  "
         f"{probe.full_count - fulls_before} full of {blocks * steps} steps"
     )
     watching.stop()
