@@ -98,12 +98,13 @@ class Discovery:
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """Attach the probe at the latest when a gradient is asked for: an optimizer may hold bare tensors only."""
         if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
-            if not self.probe.roots:
-                self._adopt_owner()
-            self.probe.attach()
-            self.session.describe()
-            self.probe.before_backward(tensors)
-            self._has_late_pass = True
+            with self._sheltered():
+                if not self.probe.roots:
+                    self._adopt_owner()
+                self.probe.attach()
+                self.session.describe()
+                self.probe.before_backward(tensors)
+                self._has_late_pass = True
         elif not self._has_late_pass:
             stop_listening(self)
 
@@ -186,12 +187,21 @@ class Discovery:
         if self.treatment is not None:
             with self._treating():
                 self.treatment.when_constructed(optimizer)
-        is_first = not self.probe.optimizers
-        self.probe.watch_optimizer(optimizer)
-        if is_first:
-            self.session.writer.add_facts({"optimizer_site": call_site(3)})
-        self._is_settled = self.probe.is_closed
-        self._hook()
+        with self._sheltered():
+            is_first = not self.probe.optimizers
+            self.probe.watch_optimizer(optimizer)
+            if is_first:
+                self.session.writer.add_facts({"optimizer_site": call_site(3)})
+            self._is_settled = self.probe.is_closed
+            self._hook()
+
+    @contextmanager
+    def _sheltered(self) -> Iterator[None]:
+        """Keep a fault of the search out of the script; it ends the measuring."""
+        try:
+            yield
+        except Exception as error:
+            self.probe.guard.fail(error)
 
     @contextmanager
     def _treating(self) -> Iterator[None]:
@@ -202,35 +212,32 @@ class Discovery:
         finally:
             self._is_treating = False
 
-    def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+    def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         if self._outermost is not None:
-            return None
+            return
         is_known = id(module) in self.probe.memory.root_ids
         if is_known and self.treatment is not None:
             self._outermost = module
-            return None
+            return
         self.forward_count += 1
         if self._is_settled or not torch.is_grad_enabled() or not self._may_be_root(module):
-            return None
+            return
         self._outermost = module
-        return None if is_known else self._adopt(module, args)
+        if not is_known:
+            self._adopt(module, args)
 
-    def _adopt(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+    def _adopt(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         probe = self.probe
-        probe.watch_root(module, self._name_of(module))
+        name = self._name_of(module)
         if self.treatment is not None:
             with self._treating():
-                self.treatment.before_first_forward(module, self._known_name(module), tuple(probe.optimizers))
-            probe.watch_root(module, self._known_name(module))
-        if probe.is_attached or probe.guard.is_broken:
-            return None
-        probe.attach()
-        self.session.describe()
-        # The probe's own hook was set amid this call, too late to be told of it.
-        return probe.before_module(module, args)
-
-    def _known_name(self, module: nn.Module) -> str:
-        return next(name for name, root in self.probe.roots.items() if root is module)
+                self.treatment.before_first_forward(module, name, tuple(probe.optimizers))
+        probe.watch_root(module, name)
+        if not probe.is_attached and not probe.guard.is_broken:
+            probe.attach()
+            self.session.describe()
+            # The probe's own hook was set amid this call, too late to be told of it.
+            probe.before_module(module, args)
 
     def _enter_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Global pre-hook of a treatment; kept behind the probe's, so that measuring sees what the cure has made."""
@@ -246,7 +253,8 @@ class Discovery:
             self._is_inside = False
             self.treatment.leave_forward(output)
         if self.probe.step > 0 and not self._is_settled:
-            self._settle()
+            with self._sheltered():
+                self._settle()
 
     def _move_behind(self) -> None:
         """Set the treatment's pre-hook anew, behind those that the probe has just set."""

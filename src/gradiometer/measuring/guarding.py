@@ -43,10 +43,14 @@ class Guard:
             self.spent_seconds += elapsed_seconds
         if error is None or not isinstance(error, Exception):
             return False
+        self.fail(error)
+        return True
+
+    def fail(self, error: Exception) -> None:
+        """End measuring for a fault of ours; only the first is told."""
         if not self.is_broken:
             self.is_broken = True
             self.on_fault("".join(traceback.format_exception(error)))
-        return True
 
 
 def user_frame(depth: int = 1) -> FrameType | None:

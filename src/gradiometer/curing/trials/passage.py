@@ -1,7 +1,7 @@
 """What goes along with a root's forward in a trial: modes that a cure adds, keyword arguments, outputs."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,12 +15,11 @@ MOST_OUTPUTS = 16
 class Passage:
     """What goes along with a root's forward: modes that a cure adds, and the memory of what the models gave.
 
-    A mode has to be entered after that of the probe, which sees calls as they are made in the end. Global hooks come
-    before those of a module, so a hook of the root's own enters the modes; it is pickled and copied as nothing.
+    A mode is entered after that of the probe (`Discovery` sees to it), which so sees calls as they are made in the end.
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, list[TorchFunctionMode]] = {}
+        self._modes: dict[int, list[TorchFunctionMode]] = {}
         self._entered: list[TorchFunctionMode] = []
         self._outputs: dict[int, deque[Tensor]] = {}
         self._noted: list[OwnHook] = []
@@ -28,22 +27,18 @@ class Passage:
     def guide(self, root: nn.Module, modes: list[TorchFunctionMode]) -> None:
         """Have a root's forward run under these modes, from the call on that is about to begin."""
         if modes:
-            self._waiting[id(root)] = modes
-            OwnHook(root, lambda _: self._enter(modes))
+            self._modes[id(root)] = modes
 
-    def enter_first(self, root: nn.Module) -> None:
-        """Enter the modes of a call that began before its root had its hook."""
-        self._enter(self._waiting.pop(id(root), []))
+    def enter(self, root: nn.Module) -> None:
+        """Enter the modes of a root whose forward begins."""
+        for mode in self._modes.get(id(root), ()):
+            mode.__enter__()  # type: ignore[no-untyped-call]
+            self._entered.append(mode)
 
     def note_keywords(self, root: nn.Module, note: Callable[[Any], None]) -> None:
         """Have what a root is given by keyword noted from the next call on; global hooks are not told of it."""
         if not any(hook.root is root for hook in self._noted):
             self._noted.append(OwnHook(root, note))
-
-    def _enter(self, modes: Sequence[TorchFunctionMode]) -> None:
-        for mode in modes:
-            mode.__enter__()  # type: ignore[no-untyped-call]
-            self._entered.append(mode)
 
     def leave(self) -> None:
         """Leave the modes that were entered."""

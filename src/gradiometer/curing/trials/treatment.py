@@ -124,7 +124,7 @@ class TrialTreatment:
             if next(tensors_in(args), None) is None:
                 self.passage.note_keywords(root, self._note_batch)
         self.stream.enter()
-        self.passage.enter_first(root)
+        self.passage.enter(root)
 
     def leave_forward(self, output: Any) -> None:
         """Go back to the script's own stream."""
