@@ -95,6 +95,16 @@ def format_share(fraction: float | None) -> str:
     return f"{percent:.2g} %" if abs(percent) < 10.0 else f"{percent:.0f} %"
 
 
+def format_setting(value: float) -> str:
+    """Write a number as a setting of a cure, without the plus sign that joins cures.
+
+    Example:
+        >>> format_setting(0.1), format_setting(1e6)
+        ('0.1', '1e06')
+    """
+    return f"{value:g}".replace("e+", "e")
+
+
 def format_number(value: float | None) -> str:
     """Write a bare number with three significant digits.
 

@@ -1,5 +1,6 @@
 """What `run` and `check` share: a script is run watched, its verdict printed, and one exit code told."""
 
+import os
 import sys
 import threading
 import time
@@ -211,11 +212,15 @@ def target_of(options: WatchOptions) -> Target:
 
 
 def default_file(target: Target, settings: Settings) -> Path:
-    """Where a run file goes that nobody named: the settings' folder, the script's name and the time of day."""
+    """Where a run file goes that nobody named: the settings' folder, the script's name and the time of day.
+
+    The process's number is part of the name: of runs that start together, each has a file of its own.
+    """
     stem = Path(target.script).stem if target.script else (target.module or "run").rpartition(".")[2]
     moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = Path(settings.folder).absolute()
-    candidates = (folder / f"{stem}-{moment}{suffix}.db" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
+    name = f"{stem}-{moment}-{os.getpid()}"
+    candidates = (folder / f"{name}{suffix}.db" for suffix in ("", *(f"-{k}" for k in range(2, 1000))))
     return next(candidate for candidate in candidates if not candidate.exists())
 
 

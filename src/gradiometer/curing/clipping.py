@@ -28,6 +28,7 @@ from torch.optim import LBFGS, SGD, Optimizer
 from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
 from gradiometer.errors import CureRefusedError, SettingsError
 from gradiometer.schema import Finding, FloatArray, Run
+from gradiometer.units import format_setting
 
 HEALTHY_FACTOR = 10.0
 """A total norm counts as healthy up to this many times the run's lower quartile: Pascanu's own upper bound."""
@@ -73,7 +74,7 @@ class ClipGradients:
     @property
     def label(self) -> str:
         """How it is written."""
-        return self.name if self.max_norm is None else f"{self.name}:{self.max_norm:g}"
+        return self.name if self.max_norm is None else f"{self.name}:{format_setting(self.max_norm)}"
 
     def fits(self, finding: Finding) -> bool:
         """By cause and condition."""

@@ -26,7 +26,7 @@ from torch import Tensor
 from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
 from gradiometer.errors import CureRefusedError, SettingsError
 from gradiometer.schema import Finding
-from gradiometer.units import format_number
+from gradiometer.units import format_number, format_setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class ChangeLearningRate:
     @property
     def label(self) -> str:
         """How it is written."""
-        setting = f"x{self.factor:g}" if self.value is None else f"={self.value:g}"
+        setting = f"x{format_setting(self.factor)}" if self.value is None else f"={format_setting(self.value)}"
         return f"{self.name}:{setting}"
 
     def fits(self, finding: Finding) -> bool:

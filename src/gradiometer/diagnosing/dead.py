@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.prescribing import cures_for
@@ -85,7 +86,7 @@ def describe(run: Run, ordered: list[DyingLayer], cause: Cause, loss: LossMotion
         evidence=evidence_of(ordered, loss),
         cures=cures_for("dead", cause.name),
         summary=(
-            f"{format_share(frontier.share)} of the units of {frontier.layer.name} are dead, they answer to no "
+            f"{format_share(frontier.share)} of the units of {spoken(frontier.layer.name)} are dead, they answer to no "
             f"example: {cut_text(frontier)}{loss.text}. The cause: {cause.text}."
         ),
         prognosis="Dead units have no gradient and stay dead; what lies before a dead layer no longer learns.",
@@ -198,7 +199,9 @@ def cut_text(one: DyingLayer) -> str:
 def evidence_of(found: list[DyingLayer], loss: LossMotion) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
     shares = [
-        Evidence("dead units", one.share, "", f"{format_share(one.share)} of the units of {one.layer.name} are dead")
+        Evidence(
+            "dead units", one.share, "", f"{format_share(one.share)} of the units of {spoken(one.layer.name)} are dead"
+        )
         for one in found[:3]
     ]
     return (*shares, Evidence("fall of the loss", loss.fall_share, "", loss.text))

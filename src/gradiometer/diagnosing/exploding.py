@@ -24,6 +24,7 @@ import numpy as np
 from gradiometer.diagnosing.causes import winning_causes
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import growth_of
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import GainBudget, gain_budget
@@ -110,7 +111,7 @@ def growing_layers(budget: GainBudget, least_growth_db: float) -> tuple[str, ...
 
 def from_layer(layers: tuple[str, ...]) -> str:
     """Where it starts, in words."""
-    return f" (above the threshold from {layers[0]} on)" if layers else ""
+    return f" (above the threshold from {spoken(layers[0])} on)" if layers else ""
 
 
 def evidence_of(growth_db: float, ratio: float, step: int, loss: LossMotion) -> tuple[Evidence, ...]:

@@ -25,6 +25,7 @@ import numpy as np
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import judge_loss
+from gradiometer.diagnosing.naming import capital, spoken
 from gradiometer.diagnosing.onsets import first_onset
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.prescribing import cures_for
@@ -207,8 +208,8 @@ def loss_text(run: Run) -> str:
     known = ACTIVATIONS.get(output.activation or "") if output is not None else None
     if output is not None and known is not None and known.flat_above is not None:
         return (
-            f"the loss is made from what {output.name} ({output.kind}) gives, which reaches its limits exactly; the "
-            "logarithm or a quotient of that is not finite"
+            f"the loss is made from what {spoken(output.name)} ({output.kind}) gives, which reaches its limits "
+            "exactly; the logarithm or a quotient of that is not finite"
         )
     return "the loss takes a logarithm, root or quotient of a number that reached zero"
 
@@ -220,9 +221,11 @@ def where_text(run: Run, origin: Origin) -> str:
     if origin.kind == "loss":
         return f"The loss is not finite from step {origin.step} on, while everything measured before it was."
     if origin.kind == "forward":
-        return f"{first} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
+        name = capital(spoken(first))
+        return f"{name} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
     if origin.kind == "gradient":
-        return f"Outputs and loss are finite {seen}, but the gradient at {first} is not: it began there or in the loss."
+        name = spoken(first)
+        return f"Outputs and loss are finite {seen}, but the gradient at {name} is not: it began there or in the loss."
     last = (
         ""
         if origin.finite_index is None

@@ -27,6 +27,7 @@ import numpy as np
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import DEFAULT_LIMITS, LossMotion, judge_loss
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.gain_budget import gain_budget
@@ -103,8 +104,8 @@ def describe(
             evidence=evidence_of(found, loss),
             cures=cures_for("saturated", cause.name),
             summary=(
-                f"{len(found)} {frontier.activation} layers from {frontier.name} back work where they are flat: "
-                f"{worst_text(found)}, and {loss.text}. The cause: {cause.text}."
+                f"{len(found)} {frontier.activation} layers from {spoken(frontier.name)} back work where they are "
+                f"flat: {worst_text(found)}, and {loss.text}. The cause: {cause.text}."
             ),
             prognosis="Saturated units learn nothing and keep the gradient from the layers before them.",
             step=step_at(run, onset_of(found)),
@@ -204,7 +205,7 @@ def worst_text(found: list[SaturatedLayer]) -> str:
     worst = min(found, key=lambda one: one.loss_db if not math.isnan(one.loss_db) else 0.0)
     share = "" if math.isnan(worst.share) else f", {format_share(worst.share)} of its units are saturated"
     taken = "" if math.isnan(worst.loss_db) else f" loses {format_db(worst.loss_db)} of the gradient to it"
-    return f"{worst.layer.name}{taken}{share}"
+    return f"{spoken(worst.layer.name)}{taken}{share}"
 
 
 def evidence_of(found: list[SaturatedLayer], loss: LossMotion) -> tuple[Evidence, ...]:

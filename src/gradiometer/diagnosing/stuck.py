@@ -23,11 +23,12 @@ import numpy as np
 
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import lowest_level
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run
-from gradiometer.units import decibels, format_db, format_number
+from gradiometer.units import decibels, format_db, format_number, format_setting
 
 
 def find_stuck(run: Run, *, least_ratio: float = 1e-5, vanished_db: float = -60.0) -> list[Finding]:
@@ -60,7 +61,7 @@ def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMot
     fastest = max(motions, key=lambda motion: motion.late_ratio)
     cures = cures_for("stuck", cause.name)
     if cause.name == "learning_rate":
-        cures = tuple(dict.fromkeys([f"change_learning_rate:x{lift_of(fastest):g}", *cures]))
+        cures = tuple(dict.fromkeys([f"change_learning_rate:x{format_setting(lift_of(fastest))}", *cures]))
     return Finding(
         condition="stuck",
         severity="critical",
@@ -69,7 +70,7 @@ def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMot
         evidence=evidence_of(fastest, motions[-1], loss),
         cures=cures,
         summary=(
-            f"The weights barely move: even the fastest, those of {fastest.layer}, change by only "
+            f"The weights barely move: even the fastest, those of {spoken(fastest.layer)}, change by only "
             f"{format_number(fastest.late_ratio)} of their size a step, where {format_number(USUAL_RATIO)} is "
             f"usual; {loss.text}. The cause: {cause.text}."
         ),
@@ -93,7 +94,7 @@ def cause_of(run: Run, fastest: WeightMotion, vanished_db: float) -> Cause:
     layer, level_db = lowest_level(run)
     ratio = fastest.late_ratio
     if layer is not None and level_db < vanished_db and ratio == 0.0:
-        return Cause("depth", level_db, f"the gradient arrives at {layer} at {format_db(level_db)}")
+        return Cause("depth", level_db, f"the gradient arrives at {spoken(layer)} at {format_db(level_db)}")
     share_db = decibels(USUAL_RATIO / ratio) if ratio > 0.0 else None
     known = fastest.learning_rates[~np.isnan(fastest.learning_rates)]
     rate = f"a learning rate of {format_number(float(known[-1]))}" if len(known) else "the learning rate"
@@ -114,13 +115,13 @@ def evidence_of(fastest: WeightMotion, earliest: WeightMotion, loss: LossMotion)
             "greatest update ratio",
             fastest.late_ratio,
             "",
-            f"weights of {fastest.layer} move by {format_number(fastest.late_ratio)} of their size a step",
+            f"weights of {spoken(fastest.layer)} move by {format_number(fastest.late_ratio)} of their size a step",
         ),
         Evidence(
             "update ratio, first layer",
             earliest.late_ratio,
             "",
-            f"weights of {earliest.layer} move by {format_number(earliest.late_ratio)}",
+            f"weights of {spoken(earliest.layer)} move by {format_number(earliest.late_ratio)}",
         ),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
     )

@@ -21,6 +21,7 @@ import math
 import numpy as np
 
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, late_median, weight_motions
 from gradiometer.prescribing import cures_for
@@ -90,7 +91,7 @@ def describe(motions: tuple[WeightMotion, ...], telling: float, throws: int, ste
         cures=tuple(dict.fromkeys([f"change_learning_rate:x{cut:g}", *cures_for("thrashing", cause.name)])),
         summary=(
             f"Steps are far too large: they change the weights by {format_number(telling)} of their size, most "
-            f"of all at {fastest.layer}, and {loss.text}."
+            f"of all at {spoken(fastest.layer)}, and {loss.text}."
         ),
         prognosis="The loss keeps jumping or grows until it is no longer a number; what was learned is lost.",
         step=step,
@@ -123,7 +124,7 @@ def evidence_of(telling: float, fastest: WeightMotion, throws: int, loss: LossMo
             "greatest update ratio",
             float(np.nanmax(fastest.ratios)),
             "",
-            f"weights of {fastest.layer} once moved by {format_number(float(np.nanmax(fastest.ratios)))}",
+            f"weights of {spoken(fastest.layer)} once moved by {format_number(float(np.nanmax(fastest.ratios)))}",
         ),
         Evidence("steps that throw weights away", throws, "", f"{throws} measured steps replaced a third and more"),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),

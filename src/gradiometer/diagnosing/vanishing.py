@@ -26,6 +26,7 @@ import numpy as np
 from gradiometer.diagnosing.causes import losing_causes
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import level_of, lowest_level
+from gradiometer.diagnosing.naming import capital, spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import gain_budget
@@ -98,9 +99,9 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         evidence=evidence_of(starved, level_db, loss),
         cures=cures_for("vanishing", cause.name),
         summary=(
-            f"From layer {starved.motions[0].layer} back to the input the weights do not learn: the gradient "
-            f"arrives at {slowest.layer} {level_text(level_db)}, and its weights move by "
-            f"{format_number(slowest.late_ratio)} of their size a step, those of {feeding.layer} by "
+            f"From {spoken(starved.motions[0].layer)} back to the input the weights do not learn: the gradient "
+            f"arrives at {spoken(slowest.layer)} {level_text(level_db)}, and its weights move by "
+            f"{format_number(slowest.late_ratio)} of their size a step, those of {spoken(feeding.layer)} by "
             f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
         ),
         prognosis=prognosis_of(severity),
@@ -163,18 +164,13 @@ def faint_gradient(run: Run, telling_db: float) -> list[Finding]:
             severity="info",
             layers=(layer,),
             cause=cause,
-            evidence=(Evidence("level", level_db, "dB", f"level at {layer}: {format_db(level_db)}"),),
+            evidence=(Evidence("level", level_db, "dB", f"level at {spoken(layer)}: {format_db(level_db)}"),),
             cures=cures_for("vanishing", cause.name),
-            summary=f"The gradient arrives at {layer} {level_text(level_db)}; {moves}. {capital(cause.text)}.",
+            summary=f"The gradient arrives at {spoken(layer)} {level_text(level_db)}; {moves}. {capital(cause.text)}.",
             prognosis="Under Adam and its kin this need not hurt; under plain descent such layers stand still.",
             other_causes=tuple(others),
         )
     ]
-
-
-def capital(text: str) -> str:
-    """A text with its first letter as a capital."""
-    return text[:1].upper() + text[1:]
 
 
 def level_text(level_db: float) -> str:
@@ -192,15 +188,15 @@ def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Ev
             "update ratio, slowest layer",
             slowest.late_ratio,
             "",
-            f"weights of {slowest.layer} move by {format_number(slowest.late_ratio)} of their size a step",
+            f"weights of {spoken(slowest.layer)} move by {format_number(slowest.late_ratio)} of their size a step",
         ),
         Evidence(
             "update ratio, fastest layer",
             feeding.late_ratio,
             "",
-            f"weights of {feeding.layer} move by {format_number(feeding.late_ratio)}",
+            f"weights of {spoken(feeding.layer)} move by {format_number(feeding.late_ratio)}",
         ),
-        Evidence("level", level_db, "dB", f"level at {slowest.layer}: {format_db(level_db)}"),
+        Evidence("level", level_db, "dB", f"level at {spoken(slowest.layer)}: {format_db(level_db)}"),
         Evidence("starved layers", len(starved.motions), "", f"{len(starved.motions)} layers with weights stand still"),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
     )

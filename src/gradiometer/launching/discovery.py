@@ -8,7 +8,8 @@ optimizers hold, so that they cost nothing later; a trial keeps them, for it fol
 import functools
 import gc
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -18,10 +19,12 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradiometer.launching.succession import Succession
 from gradiometer.measuring.backward import start_listening, stop_listening
 from gradiometer.measuring.compiled import CompileWatch
-from gradiometer.measuring.guarding import call_site, user_frame
+from gradiometer.measuring.guarding import call_site, is_traced, user_frame
 from gradiometer.measuring.parameters import members
+from gradiometer.schema import Event
 from gradiometer.session import Session
 
 SETTLING_STEPS = 50
@@ -47,15 +50,27 @@ class Treatment(Protocol):
         """It has ended with this output, None where it failed."""
 
 
+class Depth(threading.local):
+    """How many constructors of optimizers are under way, one inside the other; each thread has a count of its own."""
+
+    count = 0
+
+
 class Discovery:
     """Watches a script for its optimizers and roots and hands them to the session's probe.
 
     Args:
         session: Where they are measured.
         treatment: What a trial does to them, None where nothing.
+        when_succeeded: Called when another training has begun (`Succession`); what it raises goes to the script.
     """
 
-    def __init__(self, session: Session, treatment: Treatment | None = None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        treatment: Treatment | None = None,
+        when_succeeded: Callable[[], None] | None = None,
+    ) -> None:
         self.session = session
         self.probe = session.probe
         self.treatment = treatment
@@ -65,11 +80,13 @@ class Discovery:
         self._has_late_pass = False
         self._is_treating = False
         self._is_inside = False
-        self._constructing = 0
+        self._constructing = Depth()
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
         self._compiling = CompileWatch(self._close_modules)
         self._originals: dict[type, Any] = {}
+        self._when_succeeded = when_succeeded
+        self._succession = Succession(self.probe, self._join, self._succeed)
 
     def start(self) -> None:
         """Wrap the making of optimizers and hook the calls of modules."""
@@ -88,6 +105,7 @@ class Discovery:
         """Take all of it away."""
         stop_listening(self)
         self._compiling.stop()
+        self._succession.stop()
         for kind, original in self._originals.items():
             type.__setattr__(kind, "__init__", original)
         self._originals = {}
@@ -153,14 +171,14 @@ class Discovery:
             if discovery._is_treating:  # a cure that exchanges the optimizer makes the new one in its place
                 original(optimizer, *args, **kwargs)
                 return
-            discovery._constructing += 1
+            discovery._constructing.count += 1
             try:
                 if kind is Optimizer and discovery.treatment is not None:
                     args, kwargs = discovery._prepare(optimizer, args, kwargs)
                 original(optimizer, *args, **kwargs)
             finally:
-                discovery._constructing -= 1
-            if discovery._constructing == 0:
+                discovery._constructing.count -= 1
+            if discovery._constructing.count == 0:
                 discovery._constructed(optimizer)
 
         type.__setattr__(kind, "__init__", construct)
@@ -188,12 +206,28 @@ class Discovery:
             with self._treating():
                 self.treatment.when_constructed(optimizer)
         with self._sheltered():
-            is_first = not self.probe.optimizers
-            self.probe.watch_optimizer(optimizer)
-            if is_first:
+            if not self.probe.has_optimizers:
                 self.session.writer.add_facts({"optimizer_site": call_site(3)})
-            self._is_settled = self.probe.is_closed
-            self._hook()
+            if not self._succession.takes(optimizer):
+                self._join(optimizer)
+
+    def _join(self, optimizer: Optimizer) -> None:
+        """An optimizer belongs to the training; what it holds may be a further root's."""
+        self.probe.watch_optimizer(optimizer)
+        self._is_settled = self.probe.is_closed
+        self._hook()
+
+    def _succeed(self) -> None:
+        """Another training has begun: measure no more."""
+        with self._sheltered():
+            text = f"another training began after step {self.probe.step}; this run holds the first"
+            self.probe.notes.append(text)
+            self.session.writer.add_event(Event(self.probe.step, "succeeded", f"{text} ({call_site(3)})"))
+            self.probe.detach()
+            self._is_settled = True
+            self._unhook()
+        if self._when_succeeded is not None:
+            self._when_succeeded()
 
     @contextmanager
     def _sheltered(self) -> Iterator[None]:
@@ -213,8 +247,12 @@ class Discovery:
             self._is_treating = False
 
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._outermost is not None:
-            return
+        if self._outermost is None and not is_traced():
+            with self._sheltered():
+                self._look_at(module, args)
+
+    def _look_at(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is called that no root's forward called: it may be a root, known or new."""
         is_known = id(module) in self.probe.memory.root_ids
         if is_known and self.treatment is not None:
             self._outermost = module
@@ -279,7 +317,7 @@ class Discovery:
     def _may_be_root(self, module: nn.Module) -> bool:
         """Whether a module that nobody's forward called owns something that is trained."""
         held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
-        if held:
+        if held or self.probe.has_optimizers:
             return any(id(parameter) in held for parameter in module.parameters())
         return any(parameter.requires_grad for parameter in module.parameters())
 

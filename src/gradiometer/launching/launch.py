@@ -94,7 +94,7 @@ class Watching:
         provenance = gather_provenance(target.script or f"-m {target.module}", target.arguments)
         self.session.writer.add_facts({**provenance, "seed": launch.seed, **launch.facts})
         treatment = launch.treatment(self.session) if launch.treatment else None
-        self.discovery = Discovery(self.session, treatment)
+        self.discovery = Discovery(self.session, treatment, self.after_training)
         self.discovery.start()
         if launch.when_watching is not None:
             launch.when_watching(self.session)
@@ -112,6 +112,15 @@ class Watching:
         is_late = launch.seconds_limit is not None and now - self.started >= launch.seconds_limit
         is_enough = launch.step_limit is not None and step + 1 >= launch.step_limit
         if is_late or is_enough or (launch.is_stop_asked is not None and launch.is_stop_asked()):
+            raise TrainingStopped
+
+    def after_training(self) -> None:
+        """Stop the script where a limit was set: another training has begun, and this run holds the first.
+
+        Raises:
+            TrainingStopped: It was.
+        """
+        if self.launch.step_limit is not None or self.launch.seconds_limit is not None:
             raise TrainingStopped
 
     def end(self, ending: Ending | None) -> None:

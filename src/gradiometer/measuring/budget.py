@@ -10,6 +10,12 @@ SMALL_ADVANCE_STEPS = (0, 1)
 WATCH_SHARE = 0.3
 """Part of the allowed share that the every-step watch may use; the rest pays for full steps."""
 
+ADAPTING_STEPS = 32
+"""Steps after which medians are taken anew: one costs as much as watching a step."""
+
+LONGEST_INTERVAL_STEPS = 64
+"""A loss is recorded at least this often, whatever it costs; on the fastest steps that is a microsecond a step."""
+
 MOST_COST_RATIO = 5.0
 """A full step's cost is at most this multiple of the time spent in our own code: what lies above is noise."""
 
@@ -24,6 +30,7 @@ class Budget:
         spent_seconds: Time that measuring has taken.
         training_seconds: Time that training has taken, measuring left out.
         repaid_step: Step from which on the promise held, None while the advance is not repaid.
+        bare_step_seconds: Median time of the last steps between full ones, None before there was one.
     """
 
     allowed_share: float
@@ -31,20 +38,18 @@ class Budget:
     spent_seconds: float = 0.0
     training_seconds: float = 0.0
     repaid_step: int | None = None
+    bare_step_seconds: float | None = None
     _bare_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    _watch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    _idle_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _full_costs: deque[float] = field(default_factory=lambda: deque(maxlen=8))
-    _watch_cost: float = 0.0
+    _between_count: int = 0
     _watch_interval: int = 1
 
     @property
     def share(self) -> float:
         """Measuring as a share of the training time so far; 0 before the first step has ended."""
         return self.spent_seconds / self.training_seconds if self.training_seconds > 0.0 else 0.0
-
-    @property
-    def bare_step_seconds(self) -> float | None:
-        """Median time of the steps between full ones, None before there was one."""
-        return median(self._bare_seconds) if self._bare_seconds else None
 
     def is_full(self, step: int) -> bool:
         """Whether to measure this step in full."""
@@ -69,7 +74,9 @@ class Budget:
         """Whether to record the loss of this step."""
         return self.watches_every_step or step % self._watch_interval == 0
 
-    def account(self, step: int, step_seconds: float, spent_seconds: float, *, was_full: bool) -> None:
+    def account(
+        self, step: int, step_seconds: float, spent_seconds: float, *, was_full: bool, was_watched: bool = True
+    ) -> None:
         """Book one step.
 
         Args:
@@ -77,27 +84,35 @@ class Budget:
             step_seconds: Its whole time.
             spent_seconds: Time spent in our own code, a part of it.
             was_full: It was measured in full.
+            was_watched: Its loss was recorded.
         """
         cost_seconds = spent_seconds
-        bare_seconds = self.bare_step_seconds
         if was_full:
-            if bare_seconds is not None:
+            if self.bare_step_seconds is not None:
                 # What hooks cost outside of our own code shows only in the step's whole time.
-                excess_seconds = step_seconds - bare_seconds
+                excess_seconds = step_seconds - self.bare_step_seconds
                 cost_seconds = max(spent_seconds, min(excess_seconds, MOST_COST_RATIO * spent_seconds))
             self._full_costs.append(cost_seconds)
         else:
-            self._bare_seconds.append(step_seconds - spent_seconds)
-            self._watch_cost += 0.1 * (spent_seconds - self._watch_cost) if self._watch_cost else spent_seconds
+            self._book_between(step_seconds - spent_seconds, spent_seconds, was_watched=was_watched)
         self.spent_seconds += cost_seconds
         self.training_seconds += max(step_seconds - cost_seconds, 0.0)
-        self._settle(step)
-
-    def _settle(self, step: int) -> None:
         if self.repaid_step is None and self.share <= self.allowed_share and step > max(SMALL_ADVANCE_STEPS):
             self.repaid_step = step
-        bare_seconds = self.bare_step_seconds
-        if bare_seconds:
-            allowed_seconds = WATCH_SHARE * self.allowed_share * bare_seconds
-            watch_seconds = self._watch_cost * self._watch_interval
-            self._watch_interval = max(1, min(1000, round(watch_seconds / max(allowed_seconds, 1e-12))))
+
+    def _book_between(self, bare_seconds: float, spent_seconds: float, *, was_watched: bool) -> None:
+        """Book a step between full ones; what follows from many of them is worked out now and then only."""
+        self._bare_seconds.append(bare_seconds)
+        kept = self._watch_seconds if was_watched else self._idle_seconds
+        kept.append(spent_seconds)
+        self._between_count += 1
+        if self._between_count <= 8 or self._between_count % ADAPTING_STEPS == 0:
+            self.bare_step_seconds = median(self._bare_seconds)
+            self._adapt_interval(self.bare_step_seconds)
+
+    def _adapt_interval(self, bare_seconds: float) -> None:
+        """Choose how often to watch, so that watching takes its part of the allowed share and no more."""
+        idle_seconds = median(self._idle_seconds) if self._idle_seconds else 0.0
+        watch_seconds = max(median(self._watch_seconds) - idle_seconds, 0.0) if self._watch_seconds else 0.0
+        allowed_seconds = max(WATCH_SHARE * self.allowed_share * bare_seconds - idle_seconds, 1e-9)
+        self._watch_interval = max(1, min(LONGEST_INTERVAL_STEPS, round(watch_seconds / allowed_seconds)))

@@ -30,6 +30,11 @@ class Guard:
         self.spent_seconds = 0.0
         self._starts: list[float] = []
 
+    @property
+    def seconds_so_far(self) -> float:
+        """Time spent, the piece under way included."""
+        return self.spent_seconds + (perf_counter() - self._starts[0] if self._starts else 0.0)
+
     def __enter__(self) -> None:
         """Start the clock."""
         self._starts.append(perf_counter())
@@ -51,6 +56,11 @@ class Guard:
         if not self.is_broken:
             self.is_broken = True
             self.on_fault("".join(traceback.format_exception(error)))
+
+
+def is_traced() -> bool:
+    """Whether `torch.jit.trace` is recording: what is done to a tensor now would become part of somebody's graph."""
+    return bool(torch._C._get_tracing_state())
 
 
 def user_frame(depth: int = 1) -> FrameType | None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from gradiometer.measuring.layers import plain_path
@@ -60,14 +61,20 @@ class ParameterWatch:
     Attributes:
         watched: The parameters, by id.
         found: What this step saw of them, by id; emptied at the start of every full step.
+        has_shapeless: Some belong to lazy modules that have not been called; `add` takes them once they have a shape.
     """
 
     watched: dict[int, Watched] = field(default_factory=dict)
     found: dict[int, Measured] = field(default_factory=dict)
+    has_shapeless: bool = False
 
     def add(self, names: Iterable[tuple[str, Tensor]]) -> None:
         """Watch further parameters; one known from its optimizer alone takes the name that its root gives it."""
+        self.has_shapeless = False
         for name, tensor in names:
+            if is_lazy(tensor):
+                self.has_shapeless = True
+                continue
             known = self.watched.get(id(tensor))
             if known is not None and known.name != name:
                 self.watched[id(tensor)] = replace(known, name=name)

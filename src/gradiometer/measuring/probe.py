@@ -5,8 +5,10 @@ that nothing is ever kept on a module (`state_dict`, pickling and copying see th
 function around `backward` and the hooks around `optimizer.step`, which return at once.
 """
 
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
+from threading import get_ident
 from time import perf_counter
 from typing import Any
 
@@ -20,7 +22,7 @@ from torch.utils.hooks import RemovableHandle
 from gradiometer.measuring.backward import start_listening, stop_listening
 from gradiometer.measuring.budget import Budget
 from gradiometer.measuring.compiled import is_compiled
-from gradiometer.measuring.guarding import Guard, call_site
+from gradiometer.measuring.guarding import Guard, call_site, is_traced
 from gradiometer.measuring.layers import records_of
 from gradiometer.measuring.losses import LossBook
 from gradiometer.measuring.observing import Memory, StepObserver
@@ -52,7 +54,7 @@ class Probe:
         self.step = 0
         self.full_count = 0
         self.roots: dict[str, nn.Module] = {}
-        self.optimizers: list[Optimizer] = []
+        self._optimizers: list[weakref.ref[Optimizer]] = []
         self.is_attached = False
         self.is_full = False
         self.is_closed = False
@@ -79,6 +81,8 @@ class Probe:
         self._is_watched = True
         self._step_start = perf_counter()
         self._spent_before = 0.0
+        self._writing_before = 0.0
+        self._thread: int | None = None
 
     def watch_root(self, module: nn.Module, name: str = "") -> None:
         """Measure a root's modules from the next full step on (also in the one under way)."""
@@ -101,7 +105,7 @@ class Probe:
     def watch_optimizer(self, optimizer: Optimizer) -> None:
         """Measure an optimizer's updates; with several, a step of the run is one round of them (`Rounds`)."""
         if not any(optimizer is known for known in self.optimizers):
-            self.optimizers.append(optimizer)
+            self._optimizers.append(weakref.ref(optimizer))
             self.updates_by_hand = False
             self._watch_parameters()
 
@@ -120,7 +124,8 @@ class Probe:
             register_optimizer_step_post_hook(self._after_update),
         ]
         self._step_start = perf_counter()
-        self._start_step()
+        with self.guard:
+            self._start_step()
 
     def detach(self) -> None:
         """Take every hook away; a step that is not finished is not recorded."""
@@ -139,20 +144,19 @@ class Probe:
         self.sink.add_event(Event(self.step, "fault", text))
 
     def _start_step(self) -> None:
-        self._spent_before = self.guard.spent_seconds + self.sink.writing_seconds
+        self._spent_before = self.guard.seconds_so_far
         self._is_watched = self.budget.is_watched(self.step)
         self.is_full = self.budget.is_full(self.step)
         self.losses.start(self._is_watched or self.is_full)
         self.fingerprint = None
         self.scaling.start_step()
         if self.is_full:
-            with self.guard:
-                self._pass_sites = {}
-                self.parameters.start()
-                if self.updates_by_hand:
-                    self.parameters.measure_weights()
-                if not self.is_closed:
-                    self._hook_modules()
+            self._pass_sites = {}
+            self.parameters.start()
+            if self.updates_by_hand:
+                self.parameters.measure_weights()
+            if not self.is_closed:
+                self._hook_modules()
 
     def _hook_modules(self) -> None:
         self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
@@ -175,6 +179,8 @@ class Probe:
         observer = self.observer
         if observer is None or not torch.is_grad_enabled() or self._pass is not None or self.guard.is_broken:
             return
+        if is_traced() or not self._is_my_thread(claims=id(module) in self.memory.root_ids):
+            return
         with self.guard, torch._C.DisableTorchFunction():
             observer.before_module(module, args)
 
@@ -182,14 +188,14 @@ class Probe:
         # After a forward that failed torch leaves the keyword arguments out, whatever was asked for.
         kwargs, output = rest if len(rest) == 2 else ({}, rest[0])
         observer = self.observer
-        if observer is None or not observer.is_inside_root:
+        if observer is None or not observer.is_inside_root or not self._is_my_thread():
             return
         with self.guard, torch._C.DisableTorchFunction():
             observer.after_module(module, args, kwargs, output)
 
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """A backward pass starts: note its loss, and in a full step find the trunk."""
-        if not self.losses.is_open or self.guard.is_broken:
+        if not self.losses.is_open or self.guard.is_broken or not self._is_my_thread():
             return
         with self.guard:
             site = call_site(3) or "?"
@@ -213,6 +219,8 @@ class Probe:
 
     def after_backward(self) -> None:
         """A backward pass has ended: measure gradients before anybody clips them."""
+        if not self._is_my_thread():
+            return
         self._has_open_backward = True
         if self._pass is not None:
             self._pass = None
@@ -221,7 +229,7 @@ class Probe:
                     self.observer.drop_nodes()
                 if self.losses.backward_count >= self._backwards_before:
                     self.parameters.measure_gradients(self.scaling.scale)
-        if not self.optimizers and self.is_attached:
+        if not self.has_optimizers and self.is_attached:
             self.updates_by_hand = True
             self._end_step(None)
 
@@ -233,6 +241,8 @@ class Probe:
     def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if self.is_full and self._is_mine(optimizer):
             with self.guard:
+                if self.parameters.has_shapeless:
+                    self._watch_parameters()
                 self.parameters.before_update(optimizer)
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
@@ -246,34 +256,60 @@ class Probe:
             self._end_step(optimizer)
 
     @property
+    def optimizers(self) -> list[Optimizer]:
+        """The optimizers that are still there; none is kept alive, for each may hold twice the size of its model."""
+        return [optimizer for reference in self._optimizers if (optimizer := reference()) is not None]
+
+    @property
+    def has_optimizers(self) -> bool:
+        """Whether there has been an optimizer."""
+        return bool(self._optimizers)
+
+    @property
     def leader(self) -> Optimizer | None:
         """The optimizer that stepped first, None before any did."""
         return self._rounds.leader
 
     def _is_mine(self, optimizer: Optimizer) -> bool:
-        return any(optimizer is known for known in self.optimizers)
+        return any(optimizer is known for known in self.optimizers) and self._is_my_thread(claims=True)
+
+    def _is_my_thread(self, *, claims: bool = False) -> bool:
+        """Whether this is the thread that trains: the first that called a root. Trainings beside it are left alone."""
+        here = get_ident()
+        if claims and self._thread is None:
+            self._thread = here
+        return self._thread is None or self._thread == here
 
     def _end_step(self, optimizer: Optimizer | None, *, is_skipped: bool = False) -> None:
-        was_full = self.is_full
-        self._has_open_backward = False
-        if self._is_watched or was_full or is_skipped:
-            with self.guard:
+        ended = self.step
+        with self.guard:
+            self._has_open_backward = False
+            if self._is_watched or self.is_full or is_skipped:
                 self._record(optimizer, is_skipped=is_skipped)
-        now = perf_counter()
-        spent_seconds = self._spent_seconds()
-        was_repaid = self.budget.repaid_step is not None
-        self.budget.account(self.step, now - self._step_start, spent_seconds, was_full=was_full)
-        if self.budget.repaid_step is not None and not was_repaid:
-            self.sink.add_facts({"repaid_step": self.budget.repaid_step})
-        ended, self.step, self._step_start = self.step, self.step + 1, now
-        if self.is_attached:
-            self._start_step()
+            self._turn()
         if self.after_step is not None:
             self.after_step(ended)
 
+    def _turn(self) -> None:
+        """Book the step that has ended and start the next."""
+        now = perf_counter()
+        was_watched = self._is_watched or self.is_full
+        spent_seconds = self._spent_seconds() if was_watched else self.guard.seconds_so_far - self._spent_before
+        is_open = self.budget.repaid_step is None
+        self.budget.account(
+            self.step, now - self._step_start, spent_seconds, was_full=self.is_full, was_watched=was_watched
+        )
+        if is_open and self.budget.repaid_step is not None:
+            self.sink.add_facts({"repaid_step": self.budget.repaid_step})
+        self.step, self._step_start = self.step + 1, now
+        if self.is_attached:
+            self._start_step()
+
     def _spent_seconds(self) -> float:
-        """Time spent in this step, in our own code and in the thread that writes."""
-        return self.guard.spent_seconds + self.sink.writing_seconds - self._spent_before
+        """Time spent in this step in our own code, and since the last recorded one in the thread that writes."""
+        writing_seconds = self.sink.writing_seconds
+        writing_before, self._writing_before = self._writing_before, writing_seconds
+        return self.guard.seconds_so_far - self._spent_before + writing_seconds - writing_before
 
     def _record(self, optimizer: Optimizer | None, *, is_skipped: bool) -> None:
         losses = self.losses.close()
@@ -297,7 +333,7 @@ class Probe:
                 total_norm=total,
                 clipped_total_norm=clipped,
                 step_seconds=perf_counter() - self._step_start,
-                measuring_seconds=self._spent_seconds(),
+                measuring_seconds=self.guard.seconds_so_far - self._spent_before,
                 is_skipped=is_skipped,
                 batch_fingerprint=self.fingerprint,
             )
@@ -326,7 +362,7 @@ class Probe:
             if stats.output_gradient_norm is None and not stats.gradient_nonfinite_count
         }
         self._describe(observer, [stats.layer for stats in snapshot.layers])
-        snapshot = replace(snapshot, measuring_seconds=self._spent_seconds())
+        snapshot = replace(snapshot, measuring_seconds=self.guard.seconds_so_far - self._spent_before)
         self.latest.snapshot = snapshot
         self.sink.add_snapshot(snapshot)
         return snapshot

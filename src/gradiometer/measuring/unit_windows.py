@@ -50,9 +50,11 @@ class UnitWindow:
         Args:
             activation: The function, with its parameters.
             pre_activation: Its input; None where it was written over. Then only dead units are judged.
-            output: Its output.
+            output: Its output; an empty batch counts for nothing.
             unit_dim: Axis of units.
         """
+        if output.numel() == 0:
+            return
         if self.present.batch_count >= WINDOW_BATCHES:
             self.past, self.present = self.present, Bucket()
         output = thin_examples(output.detach(), unit_dim)
