@@ -55,8 +55,8 @@ endif
 
 demo: $(STAMP)
 	@mkdir -p $(DEMO)
-	$(BIN)/gradiometer cure --file $(DEMO)/ten_sigmoids.sqlite examples/ten_sigmoids.py
-	$(BIN)/gradiometer report $(DEMO)/ten_sigmoids.sqlite --output $(DEMO)/ten_sigmoids.html
+	$(BIN)/gradiometer cure --file $(DEMO)/ten_sigmoids.db examples/ten_sigmoids.py
+	$(BIN)/gradiometer report $(DEMO)/ten_sigmoids.db --output $(DEMO)/ten_sigmoids.html
 	@echo
 	@echo "The report is one page, to be opened in any browser: $(CURDIR)/$(DEMO)/ten_sigmoids.html"
 

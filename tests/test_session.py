@@ -1,6 +1,7 @@
 """The library: watch and check."""
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,18 @@ def test_check_leaves_model_optimizer_and_random_state_alone(model: nn.Sequentia
     for key, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[0][key])
     assert optimizer.state_dict()["state"] == before[1]["state"]
+
+
+def test_check_takes_no_more_batches_than_steps_and_keeps_the_random_state(model: nn.Sequential) -> None:
+    def endless() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        while True:
+            yield torch.randn(8, 4), torch.randint(0, 2, (8,))
+
+    state = torch.get_rng_state()
+    diagnosis = gradiometer.check(model, nn.functional.cross_entropy, endless(), steps=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    # Without an optimizer no weight moves, which is no fault.
+    assert all(finding.condition != "stuck" for finding in diagnosis.findings)
 
 
 def test_check_needs_a_batch(model: nn.Sequential) -> None:

@@ -5,6 +5,7 @@ import platform
 import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -119,7 +120,7 @@ class Session:
         if self.probe.guard.is_broken:
             text = "a fault of its own ended the measuring; training went on. The run file has the traceback."
         elif self.writer.fault:
-            text = f"recording has stopped: {self.writer.fault}"
+            text = self.writer.fault
         if text and not self._has_warned:
             self._has_warned = True
             sys.stderr.write(f"gradiometer: {text}\n")
@@ -245,16 +246,19 @@ def check(
     """
     model, optimizer = copy.deepcopy((model, optimizer))
     stepper = optimizer or torch.optim.SGD(model.parameters(), lr=0.0)
-    batches = list(batches)[:steps]
-    if not batches:
-        raise SettingsError("check needs at least one batch: pairs of input and target")
-    session = Session(None, overhead=1.0)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), Watch(model, (stepper,), session) as watching:
-        for number in range(steps):
-            inputs, target = batches[number % len(batches)]
-            stepper.zero_grad()
-            loss_fn(model(inputs), target).backward()  # type: ignore[no-untyped-call]
-            stepper.step()
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        # A loader shuffles with the global random state, and may never end.
+        taken = list(islice(batches, steps))
+        if not taken:
+            raise SettingsError("check needs at least one batch: pairs of input and target")
+        session = Session(None, overhead=1.0)
+        session.writer.add_facts({"updates_measured": optimizer is not None})
+        with Watch(model, (stepper,), session) as watching:
+            for number in range(steps):
+                inputs, target = taken[number % len(taken)]
+                stepper.zero_grad()
+                loss_fn(model(inputs), target).backward()  # type: ignore[no-untyped-call]
+                stepper.step()
     return watching.diagnose()
 
 

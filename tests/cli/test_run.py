@@ -188,3 +188,25 @@ def test_stops_where_a_condition_asked_for_is_found(tmp_path: Path) -> None:
     assert answer.returncode == 3, answer.stderr
     assert "end" not in answer.stdout
     assert read_run(only_run_file(tmp_path)).step_count < 40
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [(["--overhead", "5"], "at most 1"), (["--file", "train.py"], "already"), (["-m"], "requires an argument")],
+)
+def test_refuses_what_can_not_be_recorded_before_the_script_runs(
+    tmp_path: Path, options: list[str], words: str
+) -> None:
+    write_script(tmp_path, "")
+    answer = gradiometer(tmp_path, "run", *options, *([] if options == ["-m"] else ["train.py"]))
+    assert answer.returncode == 2
+    assert words in answer.stderr
+    assert answer.stdout == ""
+
+
+def test_runs_that_start_together_have_files_of_their_own(tmp_path: Path) -> None:
+    write_script(tmp_path, "")
+    command = [sys.executable, "-m", "gradiometer", "run", "--quiet", "train.py"]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    assert len(list((tmp_path / ".gradiometer" / "runs").glob("*.db"))) == 2

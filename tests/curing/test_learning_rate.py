@@ -45,3 +45,9 @@ def test_refuses_what_changes_nothing_and_what_is_not_there_yet():
         cured(optimizer, "change_learning_rate:=0.1")
     with pytest.raises(CureRefusedError, match="constructed"):
         parse_cure("change_learning_rate:x10").apply(Patient(torch.nn.Identity()))
+
+
+def test_a_large_factor_survives_its_label():
+    label = parse_cure("change_learning_rate:x1000000").label
+    assert "+" not in label
+    assert parse_cure(label).label == label

@@ -157,6 +157,85 @@ for _ in range(6):
     loss.backward(); opt.step()
 digest(m)
 """,
+    "reentrant_checkpoint": """
+from torch.utils.checkpoint import checkpoint
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.body, self.last = nn.Linear(6, 8), nn.Sequential(nn.Linear(8, 8), nn.Tanh()), nn.Linear(8, 3)
+    def forward(self, x): return self.last(checkpoint(self.body, self.first(x), use_reentrant=True))
+m = Net()
+opt = torch.optim.SGD(m.parameters(), lr=0.1)
+for _ in range(6):
+    opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+digest(m)
+""",
+    "lazy": """
+m = nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3))
+opt = torch.optim.SGD(m.parameters(), lr=0.1)
+for _ in range(6):
+    opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+digest(m)
+""",
+    "traced": """
+import warnings; warnings.simplefilter("ignore")
+m = torch.jit.trace(net(), x)
+opt = torch.optim.SGD(m.parameters(), lr=0.1)
+for _ in range(6):
+    opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+digest(m)
+""",
+    "empty_batch": """
+m = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+opt = torch.optim.SGD(m.parameters(), lr=0.1)
+for k in range(6):
+    n = 0 if k % 2 == 0 else 8
+    opt.zero_grad(); F.cross_entropy(m(x[:n]), y[:n], reduction="sum").backward(); opt.step()
+digest(m)
+""",
+    "several_threads": """
+import threading
+models = [net() for _ in range(3)]
+def train(m):
+    opt = torch.optim.SGD(m.parameters(), lr=0.1)
+    for _ in range(6):
+        opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+threads = [threading.Thread(target=train, args=(m,)) for m in models]
+[t.start() for t in threads]; [t.join() for t in threads]
+digest(*models)
+""",
+    "one_training_after_another": """
+import gc, weakref
+gone = []
+def train(rate):
+    m = net()
+    opt = torch.optim.Adam(m.parameters(), lr=rate)
+    gone.extend([weakref.ref(m), weakref.ref(opt)])
+    for _ in range(6):
+        opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+    return m.state_dict()
+for rate in (0.1, 0.01, 0.001, 0.0001): state = train(rate)
+gc.collect()
+assert sum(r() is not None for r in gone) <= 1, "only the model that was measured may be held"
+net_again = net(); net_again.load_state_dict(state); digest(net_again)
+""",
+    "optimizer_made_anew": """
+m = net()
+for epoch in range(3):
+    opt = torch.optim.Adam(m.parameters())
+    for _ in range(2):
+        opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+digest(m)
+""",
+    "part_added_late": """
+a, b = nn.Linear(6, 6), nn.Linear(6, 3)
+first = torch.optim.SGD(a.parameters(), lr=0.1)
+for k in range(6):
+    if k == 2: second = torch.optim.SGD(b.parameters(), lr=0.1)
+    first.zero_grad(); b.zero_grad(); F.cross_entropy(b(a(x).relu()), y).backward(); first.step()
+    if k >= 2: second.step()
+digest(a, b)
+""",
     "sparse": """
 m = nn.Sequential(nn.EmbeddingBag(5, 4, sparse=True), nn.Linear(4, 3))
 opt = torch.optim.SGD(m.parameters(), lr=0.1)

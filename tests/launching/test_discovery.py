@@ -45,7 +45,8 @@ STEPS = {
     "two_roots": 6, "gan": 6, "optimizer_per_layer": 6, "updates_by_hand": 6, "second_order": 6,
     "thousands_of_forwards": 3, "averaged_copy": 6, "accumulation": 6, "frozen": 6, "batch_of_one": 6,
     "nan_from_the_first_step": 6, "closure": 6, "loader_workers": 6, "forward_that_fails": 6, "bare_tensors": 6,
-    "half_precision": 6, "sparse": 6,
+    "half_precision": 6, "sparse": 6, "reentrant_checkpoint": 6, "lazy": 6, "traced": 6, "empty_batch": 6,
+    "several_threads": 6, "one_training_after_another": 6, "optimizer_made_anew": 6,
 }  # fmt: skip
 
 
@@ -82,3 +83,24 @@ def test_counts_losses_that_are_not_finite(observed: dict[str, dict[str, Any]]) 
 
 def test_measures_bare_tensors_by_their_place_in_the_optimizer(observed: dict[str, dict[str, Any]]) -> None:
     assert observed["bare_tensors"]["parameters"] == ["optimizer[0]"]
+
+
+def test_measures_the_first_of_several_trainings_and_says_so(observed: dict[str, dict[str, Any]]) -> None:
+    case = observed["one_training_after_another"]
+    assert case["layers"] == ["0", "1", "2"]
+    assert "another training began after step 6" in case["coverage"]
+
+
+def test_a_part_that_is_added_late_belongs_to_the_training(observed: dict[str, dict[str, Any]]) -> None:
+    case = observed["part_added_late"]
+    assert "another training" not in case["coverage"]
+    assert {"weight", "b.weight"} <= set(case["parameters"])
+
+
+def test_measures_a_lazy_module_once_it_has_a_shape(observed: dict[str, dict[str, Any]]) -> None:
+    assert observed["lazy"]["layers"] == ["0", "1", "2"]
+    assert observed["lazy"]["parameters"] == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def test_sees_the_gradient_behind_a_reentrant_checkpoint(observed: dict[str, dict[str, Any]]) -> None:
+    assert "no gradient" not in observed["reentrant_checkpoint"]["coverage"]

@@ -30,3 +30,13 @@ def test_an_optimizer_for_each_layer_ends_with_the_last() -> None:
 
 def test_a_phase_that_leaves_the_first_optimizer_behind_is_followed() -> None:
     assert ends("aaa" + "b" * 20).endswith("BBBB")
+
+
+def test_an_optimizer_that_is_gone_leads_no_more() -> None:
+    rounds = Rounds()
+    weight = torch.zeros(1)
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    assert rounds.ends_with(optimizer, 1)
+    optimizer = torch.optim.SGD([weight], lr=0.2)
+    assert rounds.ends_with(optimizer, 1)
+    assert rounds.leader is optimizer

@@ -70,3 +70,9 @@ def test_a_layer_that_changes_its_width_starts_anew() -> None:
     window.add(relu, -torch.ones(4, 2), torch.zeros(4, 2), 1)
     window.add(relu, torch.ones(4, 3), torch.ones(4, 3), 1)
     assert shares(window)[1:] == (0.0, 4)
+
+
+def test_an_empty_batch_counts_for_nothing() -> None:
+    window = UnitWindow()
+    window.add(activation_of("relu"), torch.zeros(0, 4), torch.zeros(0, 4), 1)
+    assert shares(window) == (None, None, 0)

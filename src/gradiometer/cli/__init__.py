@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from gradiometer.cli.exit_codes import COULD_NOT
+from gradiometer.cli.exit_codes import COULD_NOT, INTERRUPTED
 from gradiometer.errors import GradiometerError
 
 VERBS: dict[str, str] = {
@@ -42,7 +42,7 @@ class PassingOn(TyperCommand):
         while index < len(args) and args[index].startswith("-") and args[index] != "--":
             is_module = args[index] == "-m"
             index += 2 if args[index] in with_value else 1
-            if is_module:
+            if is_module and index <= len(args):
                 args = [*args[:index], "--", *args[index:]]
                 break
         return super().parse_args(ctx, args)
@@ -105,10 +105,13 @@ def main(arguments: list[str] | None = None) -> Any:
     Args:
         arguments: The words behind the program's name; those of the process where None.
 
-    A `GradiometerError` is one sentence on stderr and exit code 2.
+    A `GradiometerError` is one sentence on stderr and exit code 2; Ctrl-C outside of a script ends with 130.
     """
     try:
         return app(arguments, prog_name="gradiometer")
     except GradiometerError as error:
         sys.stderr.write(f"gradiometer: {error}\n")
         raise SystemExit(COULD_NOT) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\nInterrupted.\n")
+        raise SystemExit(INTERRUPTED) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gradiometer.cli.console import messages, results, write_json
-from gradiometer.cli.exit_codes import FINDINGS, OK
+from gradiometer.cli.exit_codes import FINDINGS, INTERRUPTED, OK
 from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
 from gradiometer.curing.trials.plan import Wishes
 from gradiometer.errors import RunFileError, SettingsError
@@ -20,8 +20,6 @@ from gradiometer.showing.terminal import print_diagnosis, print_outcome
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-INTERRUPTED = 130
 
 SIEVES = {
     "diagnose": "running the script",

@@ -12,6 +12,10 @@ FINDINGS = 3
 """A finding at or above `--fail-on`; for `cure`: no cure is proved."""
 
 
+INTERRUPTED = 130
+"""Ctrl-C, as shells have it."""
+
+
 def exit_code_of(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
     """The exit code of a verb that diagnoses.
 

@@ -10,7 +10,9 @@ Words = Annotated[
     typer.Argument(metavar="SCRIPT [ARGS]...", help="The script and its arguments.", show_default=False),
 ]
 Module = Annotated[str | None, typer.Option("-m", metavar="MODULE", help="Run a module, as `python -m` does.")]
-RunFile = Annotated[Path | None, typer.Option(help="Where to record; .gradiometer/runs/SCRIPT-TIME-PROCESS.db if not given.")]
+RunFile = Annotated[
+    Path | None, typer.Option(help="Where to record; .gradiometer/runs/SCRIPT-TIME-PROCESS.db if not given.")
+]
 Seed = Annotated[int | None, typer.Option(help="Seed the random generators before the script starts.")]
 FailOn = Annotated[
     str | None, typer.Option(help="End with exit code 3 on a finding this severe: critical, warning, info.")

@@ -20,7 +20,7 @@ COMPANION_SUFFIXES = ("-wal", "-shm", "-journal")
 
 ALIVE_SECONDS = 3600.0
 """A run that says it is running and was written to this recently is taken to be alive; chosen by us: the writer
-commits every few seconds, and an hour leaves room for a long evaluation between two steps."""
+commits four times a second, and an hour leaves room for a long evaluation between two steps."""
 
 
 @dataclass(frozen=True, slots=True)

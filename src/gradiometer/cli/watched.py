@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from gradiometer.cli.console import messages, severity_of
 from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
-from gradiometer.errors import NoTrainingError, SettingsError
+from gradiometer.errors import NoTrainingError, RunFileError, SettingsError
 from gradiometer.launching.launch import Launch, LaunchResult, launch_script
 from gradiometer.launching.script import Target
 from gradiometer.settings import Settings, load_settings
@@ -154,13 +154,15 @@ def run_watched(options: WatchOptions) -> int:
         severity_of(options.stop_on)
     target = target_of(options)
     file = options.file or default_file(target, settings)
+    overhead = options.overhead if options.overhead is not None else settings.overhead
+    refuse_early(file, overhead)
     watcher = Watcher(options, settings)
     launch = Launch(
         target,
         file,
         step_limit=options.steps,
         seed=options.seed,
-        overhead=options.overhead if options.overhead is not None else settings.overhead,
+        overhead=overhead,
         max_bytes=settings.max_megabytes * 2**20,
         when_watching=watcher.start,
         when_ending=watcher.stop,
@@ -209,6 +211,19 @@ def target_of(options: WatchOptions) -> Target:
     if not options.words:
         raise SettingsError("name a script to run (gradiometer run train.py), or a module with -m")
     return Target(options.words[0], None, options.words[1:])
+
+
+def refuse_early(file: Path, overhead: float) -> None:
+    """Refuse what could not be recorded before the script runs, perhaps for hours.
+
+    Raises:
+        RunFileError: There is something of the run file's name already.
+        SettingsError: The share of the training time is not above 0 and at most 1.
+    """
+    if not 0.0 < overhead <= 1.0:
+        raise SettingsError(f"overhead is {overhead}: give a share of the training time above 0 and at most 1")
+    if file.exists():
+        raise RunFileError(f"There is a file {file} already: delete it, or name another one with --file.")
 
 
 def default_file(target: Target, settings: Settings) -> Path:

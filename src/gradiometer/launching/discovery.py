@@ -1,7 +1,7 @@
 """Finds out about an unchanged script: its optimizers as they are made, its roots as they are called.
 
-Torch has a global hook for every call of a module and none for the making of an optimizer; so `Optimizer.__init__` is
-wrapped while a script runs. The global hooks on modules are taken away again when the roots own all that the
+Torch has a global hook for every call of a module and none for the making of an optimizer or for `torch.compile`; so
+these are wrapped while a script runs. The global hooks on modules are taken away again when the roots own all that the
 optimizers hold, so that they cost nothing later; a trial keeps them, for it follows every forward of a root.
 """
 
@@ -99,6 +99,8 @@ class Discovery:
             self._move_behind()
             self.probe.when_hooked = self._move_behind
         start_listening(self)
+        self.probe.prepare()
+        self._succession.start()
         self._compiling.start()
 
     def stop(self) -> None:
@@ -206,7 +208,7 @@ class Discovery:
             with self._treating():
                 self.treatment.when_constructed(optimizer)
         with self._sheltered():
-            if not self.probe.has_optimizers:
+            if not self.probe.optimizer_count:
                 self.session.writer.add_facts({"optimizer_site": call_site(3)})
             if not self._succession.takes(optimizer):
                 self._join(optimizer)
@@ -220,10 +222,10 @@ class Discovery:
     def _succeed(self) -> None:
         """Another training has begun: measure no more."""
         with self._sheltered():
-            text = f"another training began after step {self.probe.step}; this run holds the first"
+            text = f"another training began after step {self.probe.step}, this run holds the first"
             self.probe.notes.append(text)
-            self.session.writer.add_event(Event(self.probe.step, "succeeded", f"{text} ({call_site(3)})"))
-            self.probe.detach()
+            self.session.writer.add_event(Event(self.probe.step, "note", f"{text} ({call_site(3)})"))
+            self.probe.rest()
             self._is_settled = True
             self._unhook()
         if self._when_succeeded is not None:
@@ -317,7 +319,7 @@ class Discovery:
     def _may_be_root(self, module: nn.Module) -> bool:
         """Whether a module that nobody's forward called owns something that is trained."""
         held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
-        if held or self.probe.has_optimizers:
+        if held or self.probe.optimizer_count:
             return any(id(parameter) in held for parameter in module.parameters())
         return any(parameter.requires_grad for parameter in module.parameters())
 

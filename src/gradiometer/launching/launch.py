@@ -181,7 +181,7 @@ def launch_script(launch: Launch) -> LaunchResult:
         file=launch.file if session is not None else None,
         step_count=session.probe.step if session else 0,
         forward_count=discovery.forward_count if discovery else 0,
-        optimizer_count=len(session.probe.optimizers) if session else 0,
+        optimizer_count=session.probe.optimizer_count if session else 0,
         saw_torch="torch" in sys.modules,
         fault=watching.fault,
     )

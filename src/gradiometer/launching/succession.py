@@ -52,27 +52,30 @@ class Succession:
         if self.probe.step == 0 or any(id(tensor) in known for _, tensor in members(optimizer)):
             return False
         self._apart.append(weakref.ref(optimizer))
-        if self._handle is None:
-            self._handle = register_optimizer_step_pre_hook(self._before_update)
         return True
 
+    def start(self) -> None:
+        """Look at the steps of all optimizers from now on."""
+        self._handle = register_optimizer_step_pre_hook(self._before_update)
+
     def stop(self) -> None:
-        """Look at no further steps."""
-        self._apart = []
+        """Look at no further steps; not to be called amid one."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
 
     def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+        if not self._apart or not self.probe.is_my_thread():
+            return
         waiting = [known for reference in self._apart if (known := reference()) is not None]
         if any(optimizer is known for known in waiting):
             self._steps_apart += 1
             if self._steps_apart == TELLING_STEPS:
                 self.is_over = True
-                self.stop()
+                self._apart = []
                 self.when_succeeded()
         elif self._steps_apart and any(optimizer is known for known in self.probe.optimizers):
-            self.stop()
+            self._apart = []
             self._steps_apart = 0
             for known in waiting:
                 self.when_joined(known)

@@ -4,6 +4,7 @@ torch has no hook for this. `Tensor.backward` calls `torch.autograd.backward`, s
 somebody listens and put back when nobody does.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -24,23 +25,38 @@ class BackwardListener(Protocol):
 listeners: list[BackwardListener] = []
 """Who is told; almost always one."""
 
+
+class UnderWay(threading.local):
+    """Whether this thread is amid a backward pass."""
+
+    is_inside = False
+
+
+under_way = UnderWay()
+"""Backward passes that have been told of and not ended, one for each thread."""
+
 original: Callable[..., Any] = torch.autograd.backward
 
 
 def announce_backward(*args: Any, **kwargs: Any) -> Any:
     """Stand in for `torch.autograd.backward`: tell the listeners before and after.
 
-    Each listener keeps its own faults to itself; what the pass itself raises goes on to the script.
+    Each listener keeps its own faults to itself; what the pass itself raises goes on to the script. A pass amid a
+    pass, by which reentrant checkpointing computes its part, is no pass of its own.
     """
+    if under_way.is_inside:
+        return original(*args, **kwargs)
     tensors = args[0] if args else kwargs.get("tensors", ())
     if isinstance(tensors, Tensor):
         tensors = (tensors,)
     present = tuple(listeners)
     for listener in present:
         listener.before_backward(tuple(tensors))
+    under_way.is_inside = True
     try:
         return original(*args, **kwargs)
     finally:
+        under_way.is_inside = False
         for listener in present:
             listener.after_backward()
 

@@ -2,7 +2,8 @@
 
 Between full steps no module carries a hook: torch's global hooks are set for a full step and taken away after it, so
 that nothing is ever kept on a module (`state_dict`, pickling and copying see the module as it is). What stays is one
-function around `backward` and the hooks around `optimizer.step`, which return at once.
+function around `backward`, two around a gradient scaler's methods, and torch's global hooks around `optimizer.step`;
+in other steps they do next to nothing. Of a compiled model parameters alone are measured.
 """
 
 import weakref
@@ -55,6 +56,7 @@ class Probe:
         self.full_count = 0
         self.roots: dict[str, nn.Module] = {}
         self._optimizers: list[weakref.ref[Optimizer]] = []
+        self.optimizer_count = 0
         self.is_attached = False
         self.is_full = False
         self.is_closed = False
@@ -106,11 +108,20 @@ class Probe:
         """Measure an optimizer's updates; with several, a step of the run is one round of them (`Rounds`)."""
         if not any(optimizer is known for known in self.optimizers):
             self._optimizers.append(weakref.ref(optimizer))
+            self.optimizer_count += 1
             self.updates_by_hand = False
             self._watch_parameters()
 
     def _watch_parameters(self) -> None:
         self.parameters.add(names_of(self.roots, self.optimizers))
+
+    def prepare(self) -> None:
+        """Set the hooks on optimizers: before other threads may step, for torch goes through them unlocked."""
+        if not self._handles:
+            self._handles = [
+                register_optimizer_step_pre_hook(self._before_update),
+                register_optimizer_step_post_hook(self._after_update),
+            ]
 
     def attach(self) -> None:
         """Set the hooks and start the first step; a probe that is attached stays so."""
@@ -119,28 +130,28 @@ class Probe:
         self.is_attached = True
         start_listening(self)
         self.scaling.start()
-        self._handles = [
-            register_optimizer_step_pre_hook(self._before_update),
-            register_optimizer_step_post_hook(self._after_update),
-        ]
+        self.prepare()
         self._step_start = perf_counter()
         with self.guard:
             self._start_step()
 
     def detach(self) -> None:
         """Take every hook away; a step that is not finished is not recorded."""
-        if not self.is_attached:
-            return
-        self.is_attached = False
-        self._end_full_hooks()
-        stop_listening(self)
-        self.scaling.stop()
+        self.rest()
         for handle in self._handles:
             handle.remove()
         self._handles = []
 
+    def rest(self) -> None:
+        """Measure no more; may be called amid an optimizer's step, whose hooks stay and do nothing."""
+        if self.is_attached:
+            self.is_attached = self.is_full = False
+            self._end_full_hooks()
+            stop_listening(self)
+            self.scaling.stop()
+
     def _fail(self, text: str) -> None:
-        self.detach()
+        self.rest()
         self.sink.add_event(Event(self.step, "fault", text))
 
     def _start_step(self) -> None:
@@ -179,7 +190,7 @@ class Probe:
         observer = self.observer
         if observer is None or not torch.is_grad_enabled() or self._pass is not None or self.guard.is_broken:
             return
-        if is_traced() or not self._is_my_thread(claims=id(module) in self.memory.root_ids):
+        if is_traced() or not self.is_my_thread(claims=id(module) in self.memory.root_ids):
             return
         with self.guard, torch._C.DisableTorchFunction():
             observer.before_module(module, args)
@@ -188,14 +199,14 @@ class Probe:
         # After a forward that failed torch leaves the keyword arguments out, whatever was asked for.
         kwargs, output = rest if len(rest) == 2 else ({}, rest[0])
         observer = self.observer
-        if observer is None or not observer.is_inside_root or not self._is_my_thread():
+        if observer is None or not observer.is_inside_root or not self.is_my_thread():
             return
         with self.guard, torch._C.DisableTorchFunction():
             observer.after_module(module, args, kwargs, output)
 
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """A backward pass starts: note its loss, and in a full step find the trunk."""
-        if not self.losses.is_open or self.guard.is_broken or not self._is_my_thread():
+        if not self.losses.is_open or self.guard.is_broken or not self.is_my_thread():
             return
         with self.guard:
             site = call_site(3) or "?"
@@ -219,7 +230,7 @@ class Probe:
 
     def after_backward(self) -> None:
         """A backward pass has ended: measure gradients before anybody clips them."""
-        if not self._is_my_thread():
+        if not self.is_my_thread():
             return
         self._has_open_backward = True
         if self._pass is not None:
@@ -229,7 +240,7 @@ class Probe:
                     self.observer.drop_nodes()
                 if self.losses.backward_count >= self._backwards_before:
                     self.parameters.measure_gradients(self.scaling.scale)
-        if not self.has_optimizers and self.is_attached:
+        if not self.optimizer_count and self.is_attached:
             self.updates_by_hand = True
             self._end_step(None)
 
@@ -246,7 +257,7 @@ class Probe:
                 self.parameters.before_update(optimizer)
 
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
-        if not self._is_mine(optimizer):
+        if not self.is_attached or not self._is_mine(optimizer):
             return
         self._has_open_backward = False
         if self.is_full:
@@ -261,19 +272,14 @@ class Probe:
         return [optimizer for reference in self._optimizers if (optimizer := reference()) is not None]
 
     @property
-    def has_optimizers(self) -> bool:
-        """Whether there has been an optimizer."""
-        return bool(self._optimizers)
-
-    @property
     def leader(self) -> Optimizer | None:
         """The optimizer that stepped first, None before any did."""
         return self._rounds.leader
 
     def _is_mine(self, optimizer: Optimizer) -> bool:
-        return any(optimizer is known for known in self.optimizers) and self._is_my_thread(claims=True)
+        return any(optimizer is known for known in self.optimizers) and self.is_my_thread(claims=True)
 
-    def _is_my_thread(self, *, claims: bool = False) -> bool:
+    def is_my_thread(self, *, claims: bool = False) -> bool:
         """Whether this is the thread that trains: the first that called a root. Trainings beside it are left alone."""
         here = get_ident()
         if claims and self._thread is None:

@@ -1,4 +1,4 @@
-"""All of one full step as one `Snapshot`: sums on the device become numbers in one transfer."""
+"""All of one full step as one `Snapshot`: sums on a device become numbers, one transfer for each number format."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

@@ -57,5 +57,15 @@ def test_draws_a_row_without_a_bar_for_a_gain_that_was_not_measured() -> None:
     assert len(trace(parts, "weights")["x"]) == 2
 
 
+def test_gives_a_gain_that_was_not_measured_the_difference_of_the_levels_around_it() -> None:
+    whole, gapped = made_run(4), made_run(4)
+    gapped.layer_columns["gain_db"][0, gapped.trunk(0)[3]] = math.nan
+    lengths = [
+        sum(sum(entry["x"]) for entry in describe_gain_ladder(run, snapshot_index=0)["data"] if entry["type"] == "bar")
+        for run in (whole, gapped)
+    ]
+    assert lengths[1] == pytest.approx(lengths[0], abs=0.05)
+
+
 def test_says_that_there_is_no_ladder_without_measurements() -> None:
     assert "No full measurement" in draw_gain_ladder(Run()).layout.annotations[0].text

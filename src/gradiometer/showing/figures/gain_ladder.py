@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gradiometer.gain_budget import split_gain
+from gradiometer.gain_budget import GainParts, gain_budget
 from gradiometer.schema import Layer, Run
 from gradiometer.showing.figures.parts import FigureParts, axis, draw, empty_parts, layout, named_rows, shown_name
 from gradiometer.showing.layer_rows import snapshot_to_show
@@ -46,23 +46,22 @@ class Rung:
         return self.start_db + self.gain_db
 
 
-def gains_of(layer: Layer, gain_db: float) -> tuple[tuple[str, float], ...]:
+def gains_of(parts: GainParts) -> tuple[tuple[str, float], ...]:
     """A layer's gain by cause, only the causes it has; none where the gain was not measured."""
-    parts = split_gain(layer, gain_db)
     return tuple((cause, part) for cause in CAUSE_COLOURS if (part := getattr(parts, f"{cause}_db")) != 0.0)
 
 
 def rungs_of(run: Run, snapshot_index: int) -> list[Rung]:
-    """The trunk at one moment, from the network's output to its input; a gain not measured has no bar.
+    """The gain budget's entries at one moment, from the network's output to its input.
 
-    The layer nearest the input has none as a rule: no gradient is asked for at the network's input.
+    A gain that is not known has no bar. The layer nearest the input has none as a rule: no gradient is asked for at
+    the network's input.
     """
-    levels = run.layer_columns["level_db"][snapshot_index]
-    gains = run.layer_columns["gain_db"][snapshot_index]
+    layers = {layer.name: layer for layer in run.layers}
     return [
-        Rung(run.layers[column], float(levels[column]), gains_of(run.layers[column], float(gains[column])))
-        for column in run.trunk(snapshot_index)
-        if not math.isnan(levels[column])
+        Rung(layers[entry.layer], entry.level_db, gains_of(entry.parts))
+        for entry in gain_budget(run, snapshot_index).entries
+        if not math.isnan(entry.level_db)
     ]
 
 
