@@ -154,7 +154,7 @@ def print_list(folder: Path, entries: Sequence[RunEntry], skipped: Sequence[tupl
     """Print the list, newest first, and below it what was left alone."""
     console = results()
     if not entries:
-        console.print(f"No run files in {folder}. Record one: gradiometer run SCRIPT", soft_wrap=True)
+        console.print(f"No run files in {folder} yet. Record one: gradiometer run SCRIPT", soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("when", "script", "steps", "status", "size", "run file"):
         table.add_column(heading, overflow="fold", justify="right" if heading in {"steps", "size"} else "left")

@@ -22,6 +22,11 @@ def reason_to_doubt(run: Run, *, least_measurements: int = 2, least_seen: float 
             f"{run.snapshot_count} full measurements were taken, and it takes {least_measurements}: let it run for "
             "some more steps, or allow measuring more (overhead)"
         )
+    if not run.losses:
+        return (
+            "no backward() was seen: the gradients came another way (torch.autograd.grad, a process of its own), so "
+            "neither the loss nor the layers are known"
+        )
     gradients = run.parameter_columns.get("gradient_rms")
     if gradients is None or gradients.size == 0 or bool(np.isnan(gradients).all()):
         return "no gradient was seen at any parameter: the backward pass, or the parameters, are out of sight"

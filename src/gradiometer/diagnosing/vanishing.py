@@ -19,6 +19,7 @@ Source:
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -123,20 +124,35 @@ def find_starved(
     """The unbroken row of layers, up to the input's, that hardly move; None where the input's layer learns."""
     if len(motions) < 2 or len(motions[0].ratios) < 2:
         return None
-    fastest = [max(motions[:count], key=pace_of) for count in range(1, len(motions) + 1)]
+    paces = [pace_of(motion) for motion in motions]
+    fastest = running_greatest(paces)
     first = len(motions)
     for rank in range(len(motions) - 1, 0, -1):
         motion, late, level_db = motions[rank], motions[rank].late_ratio, level_of(run, motions[rank].layer)
-        feeding_ratio = pace_of(fastest[rank - 1])
+        feeding_ratio = paces[fastest[rank - 1]]
         is_slow = motion.is_still_zero or late < min(least_ratio, least_contrast * feeding_ratio)
         if not is_slow or not level_db < floor_db:
             break
         first = rank
     if first == len(motions):
         return None
-    feeding = fastest[first - 1]
+    feeding = motions[fastest[first - 1]]
     slow = np.nan_to_num(motions[-1].ratios) < least_ratio
     return Starved(motions[first:], feeding, lasting_onset(slow) or 0)
+
+
+def running_greatest(values: Sequence[float]) -> list[int]:
+    """Index of the greatest value among the first ones, for every number of them.
+
+    Example:
+        >>> running_greatest([1.0, 3.0, 2.0, 4.0])
+        [0, 1, 1, 3]
+    """
+    greatest: list[int] = []
+    for index, value in enumerate(values):
+        is_new = not greatest or value > values[greatest[-1]]
+        greatest.append(index if is_new else greatest[-1])
+    return greatest
 
 
 def pace_of(motion: WeightMotion) -> float:

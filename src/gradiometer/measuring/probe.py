@@ -138,9 +138,8 @@ class Probe:
     def detach(self) -> None:
         """Take every hook away; a step that is not finished is not recorded."""
         self.rest()
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        while self._handles:
+            self._handles.pop().remove()
 
     def rest(self) -> None:
         """Measure no more; may be called amid an optimizer's step, whose hooks stay and do nothing."""
@@ -179,9 +178,8 @@ class Probe:
             self.when_hooked()
 
     def _end_full_hooks(self) -> None:
-        for handle in self._full_handles:
-            handle.remove()
-        self._full_handles = []
+        while self._full_handles:
+            self._full_handles.pop().remove()
         if self.observer is not None:
             self.observer.close()
 

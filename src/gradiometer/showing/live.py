@@ -20,7 +20,7 @@ from rich.text import Text
 from gradiometer.schema import Run
 from gradiometer.showing.layer_rows import LayerRow, rows_of_run, snapshot_to_show
 from gradiometer.showing.live_region import LiveRegion
-from gradiometer.units import format_db, format_number, format_seconds
+from gradiometer.units import format_db, format_number, format_seconds, format_share
 
 SHORTEST_INTERVAL_SECONDS = 0.5
 """Never redrawn faster: twice a second is as fast as numbers can be read."""
@@ -198,7 +198,7 @@ def progress_of(state: LiveState) -> str:
     limit = f" of {state.step_limit}" if state.step_limit is not None else ""
     parts = [f"step {state.step}{limit}", f"loss {format_number(state.loss)}", format_seconds(state.elapsed_seconds)]
     if state.overhead is not None:
-        parts.append(f"measuring {100 * state.overhead:.2g} %")
+        parts.append(f"measuring {format_share(state.overhead)}")
     return "  ·  ".join(parts)
 
 

@@ -243,7 +243,7 @@ def repayment(run: Run) -> str:
     if facts.get("repaid_step") is not None or not (steps and training and spent and allowed):
         return "over budget: raise --overhead"
     steps_needed = spent / allowed / (training / steps)
-    return f"the first measurements are taken in advance, repaid after about {steps_needed:.2g} steps"
+    return f"the first measurements are taken in advance, repaid after about {round(steps_needed, -2):,.0f} steps"
 
 
 def versions_line(run: Run) -> str:

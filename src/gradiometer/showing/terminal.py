@@ -42,6 +42,10 @@ def print_diagnosis(diagnosis: Diagnosis, run: Run, console: Console, *, run_fil
         run_file: The run file, named in the command to try next.
     """
     console.print(verdict_panel(diagnosis))
+    if run.facts.get("status") == "failed":
+        console.print(
+            Text(f"\nThe script failed after {run.step_count} steps; this is what was seen until then.", style="bold")
+        )
     for place, finding in enumerate(diagnosis.findings[:6]):
         console.print(finding_in_full(finding) if place == 0 else finding_in_a_line(finding))
     hidden_count = len(diagnosis.findings) - 6
