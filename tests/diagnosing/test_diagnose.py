@@ -3,7 +3,7 @@
 import math
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from specimens import Chain, adam, descent, draw, draw_he, make_clusters, run_of, train
 from torch import nn
@@ -127,6 +127,8 @@ def test_does_not_alarm_while_the_learning_rate_is_warmed_up():
 
 @settings(max_examples=5)
 @given(exponent=st.integers(-8, 8))
+@example(exponent=-1)
+@example(exponent=-2)
 def test_finds_the_same_in_a_loss_that_is_scaled_by_a_power_of_two(exponent):
     scale = 2.0**exponent
 

@@ -94,8 +94,9 @@ def is_far_below_chance(run: Run, loss: float, *, share: float = 0.7) -> bool:
     chance, gradient = gradients_at_chance(layer.unit_count)[-3 if layer.unit_count > 1 else 0]
     measured = run.snapshot_columns["output_gradient_norm"][-1] * math.sqrt(float(batch_size))
     # An example guessed with probability p = exp(-loss) has a gradient of at least 1 - p. A cross-entropy that is
-    # small because it was divided by something has less; 0.6 leaves room for losses that differ between examples.
-    is_consistent = measured >= 0.6 * (1.0 - math.exp(-loss))
+    # small because it was divided by something has less: at chance over ten classes and halved it has 0.70 of that.
+    # The rest is room for losses that differ between examples.
+    is_consistent = measured >= 0.75 * (1.0 - math.exp(-loss))
     return bool(0.0 <= loss < share * chance and measured < share * gradient and is_consistent)
 
 
