@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from gradiometer.curing.case import target_from
 from gradiometer.recording.reader import read_run
+from gradiometer.showing.wording import command_of
 
 TRAIN = """
 import sys, time, torch
@@ -72,6 +74,18 @@ def test_hands_on_a_failing_scripts_traceback_and_code_and_keeps_the_run(tmp_pat
     assert run.step_count == 21
     assert run.facts["status"] == "failed"
     assert "half-way" in run.facts["traceback"]
+
+
+def test_names_a_module_so_that_it_can_be_run_and_cured_again(tmp_path: Path) -> None:
+    (tmp_path / "package").mkdir()
+    write_script(tmp_path / "package")
+    answer = gradiometer(tmp_path, "run", "--quiet", "--file", "run.db", "-m", "package.train", "--epochs", "3")
+    assert answer.returncode == 0, answer.stderr
+    run = read_run(tmp_path / "run.db")
+    assert (run.facts["script"], run.facts["is_module"]) == ("package.train", True)
+    assert run.facts["command"] == "python -m package.train --epochs 3"
+    assert command_of(run) == "-m package.train --epochs 3"
+    assert target_from(str(tmp_path / "run.db"), ()).module == "package.train"
 
 
 def test_stops_after_the_steps_asked_for(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """One watched run of a script, from the command line's options to a closed run file."""
 
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -91,7 +92,10 @@ class Watching:
             max_bytes=launch.max_bytes,
         )
         target = launch.target
-        provenance = gather_provenance(target.script or f"-m {target.module}", target.arguments)
+        words = [target.script] if target.script else ["-m", target.module or ""]
+        command = shlex.join(["python", *words, *target.arguments])
+        provenance = gather_provenance(target.script or target.module, target.arguments, command=command)
+        provenance["is_module"] = target.script is None
         self.session.writer.add_facts({**provenance, "seed": launch.seed, **launch.facts})
         treatment = launch.treatment(self.session) if launch.treatment else None
         self.discovery = Discovery(self.session, treatment, self.after_training)

@@ -160,8 +160,8 @@ def _find_spec(name: str) -> ModuleSpec | None:
         is_part = fault.name is not None and f"{above}.".startswith(f"{fault.name}.")
         if not is_part:
             raise
-    except ValueError:
-        pass  # a name such as "..": no module is called so
+    except ValueError:  # a name such as "..": no module is called so
+        return None
     return None
 
 

@@ -148,12 +148,13 @@ def sentence(words: str) -> str:
 
 
 def command_of(run: Run) -> str:
-    """The script and its arguments as typed after `gradiometer run`; empty where no script is known."""
+    """Script or `-m MODULE` with its arguments, as typed after `gradiometer run`; empty where none is known."""
     script = run.facts.get("script")
     if not script:
         return ""
     arguments = [str(argument) for argument in run.facts.get("arguments") or ()]
-    return shlex.join([str(script), *arguments])
+    words = ["-m", str(script)] if run.facts.get("is_module") else [str(script)]
+    return shlex.join([*words, *arguments])
 
 
 def next_command(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> str:
