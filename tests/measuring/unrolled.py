@@ -37,7 +37,7 @@ def lstm_step(one: nn.LSTM, inputs: Tensor, hidden: Tensor, cell: Tensor) -> tup
     after = f.sigmoid() * cell + i.sigmoid() * g.tanh()
     output = o.sigmoid() * after.tanh()
     output = F.linear(output, one.weight_hr_l0) if one.proj_size else output
-    assert torch.allclose(output, one(inputs, (hidden, cell))[0])
+    torch.testing.assert_close(output, one(inputs, (hidden, cell))[0])
     return output, after
 
 
