@@ -86,21 +86,21 @@ def gaussian_mean(
         5.0
     """
     centre, spread = np.broadcast_arrays(np.asarray(mean, dtype=np.float64), np.asarray(deviation, dtype=np.float64))
-    safe = np.where(spread > 0.0, spread, 1.0)
-    special = np.concatenate([_FEATURES, np.asarray(kinks, dtype=np.float64)])
-    edges = np.concatenate(
-        [
-            np.broadcast_to(_GRID, (*centre.shape, len(_GRID))),
-            np.clip((special - centre[..., None]) / safe[..., None], -REACH, REACH),
-        ],
-        axis=-1,
-    )
-    edges.sort(axis=-1)
+    edges = _panel_edges(centre, spread, kinks)
     half = 0.5 * np.diff(edges, axis=-1)[..., None]
     z = 0.5 * (edges[..., :-1] + edges[..., 1:])[..., None] + half * _NODES
     density = np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
     values = function(centre[..., None, None] + spread[..., None, None] * z)
     return np.asarray((values * density * half * _WEIGHTS).sum(axis=(-1, -2)))
+
+
+def _panel_edges(centre: FloatArray, spread: FloatArray, kinks: tuple[float, ...]) -> FloatArray:
+    """Where the panels of integration end, in standard deviations from the mean, ascending [..., edge]."""
+    safe = np.where(spread > 0.0, spread, 1.0)
+    special = np.concatenate([_FEATURES, np.asarray(kinks, dtype=np.float64)])
+    grid = np.broadcast_to(_GRID, (*centre.shape, len(_GRID)))
+    features = np.clip((special - centre[..., None]) / safe[..., None], -REACH, REACH)
+    return np.sort(np.concatenate([grid, features], axis=-1), axis=-1)
 
 
 def pair_mean(
