@@ -7,7 +7,7 @@ the critical one, at which a network keeps its gradient however deep it is.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
 
@@ -112,13 +112,15 @@ def gain_budget(run: Run, snapshot_index: int = -1) -> GainBudget:
     levels = [float(run.layer_columns["level_db"][snapshot_index, column]) for column in trunk]
     gains = [float(run.layer_columns["gain_db"][snapshot_index, column]) for column in trunk]
     levels, gains = fill_gaps(levels, gains)
+    beside = activations_beside(layers)
+    weights = weights_by_name(run, snapshot_index)
     entries = tuple(
         GainEntry(
             layer=layer.name,
             level_db=levels[rank],
             gain_db=gains[rank],
             parts=split_gain(layer, gains[rank]),
-            weights_excess_db=weights_excess_db(run, snapshot_index, layer, activation_beside(layers, rank)),
+            weights_excess_db=weights_excess_db(layer, beside[rank], weights),
         )
         for rank, layer in enumerate(layers)
     )
@@ -188,30 +190,54 @@ def add_parts(parts: Iterable[GainParts]) -> GainParts:
     return GainParts(*(sum(getattr(part, field.name) for part in kept) for field in fields(GainParts)))
 
 
-def activation_beside(layers: Sequence[Layer], rank: int) -> str | None:
-    """The activation that a layer of the trunk feeds, or else the one that feeds it; None where there is none.
+def activations_beside(layers: Sequence[Layer]) -> list[str | None]:
+    """For each layer of the trunk the activation that it feeds, or else the one that feeds it; None for neither.
 
     Args:
         layers: The trunk from the network's output to its input.
-        rank: The layer's place on it.
+
+    Example:
+        >>> names = [Layer("2", "Linear", "leaf", 2), Layer("1", "Tanh", "leaf", 1, activation="tanh")]
+        >>> activations_beside(names)
+        ['tanh', None]
     """
-    fed = [layer.activation for layer in reversed(layers[:rank]) if layer.activation is not None]
-    feeding = [layer.activation for layer in layers[rank + 1 :] if layer.activation is not None]
-    return next(iter([*fed[:1], *feeding[:1]]), None)
+    beside: list[str | None] = []
+    fed: str | None = None
+    for layer in layers:
+        beside.append(fed)
+        fed = layer.activation or fed
+    feeding: str | None = None
+    for rank in range(len(layers) - 1, -1, -1):
+        beside[rank] = beside[rank] or feeding
+        feeding = layers[rank].activation or feeding
+    return beside
 
 
-def weights_excess_db(run: Run, snapshot_index: int, layer: Layer, activation: str | None) -> float | None:
-    """How far a layer's weights are above the critical scale of an activation, dB; None where that is unknown."""
-    if layer.fan_in is None or "weight_rms" not in run.parameter_columns:
-        return None
+def weights_by_name(run: Run, snapshot_index: int) -> dict[str, float]:
+    """Root mean square of all parameters of two dimensions and more in one full measurement, by name."""
+    if "weight_rms" not in run.parameter_columns:
+        return {}
+    sizes = run.parameter_columns["weight_rms"][snapshot_index]
+    return {
+        parameter.name: float(size)
+        for parameter, size in zip(run.parameters, sizes, strict=True)
+        if len(parameter.shape) > 1
+    }
+
+
+def weights_excess_db(layer: Layer, activation: str | None, weights: Mapping[str, float]) -> float | None:
+    """How far a layer's weights are above the critical scale of an activation, dB; None where that is unknown.
+
+    Args:
+        layer: The layer.
+        activation: The activation beside it.
+        weights: Root mean square of the weights by name.
+    """
+    known = [weights[name] for name in layer.parameters if name in weights]
     critical_db = critical_weights_db(activation)
-    for column, parameter in enumerate(run.parameters):
-        if parameter.name in layer.parameters and len(parameter.shape) > 1:
-            weight_rms = float(run.parameter_columns["weight_rms"][snapshot_index, column])
-            if critical_db is None or math.isnan(weight_rms):
-                return None
-            return linear_gain_db(weight_rms, layer.fan_in) - critical_db
-    return None
+    if layer.fan_in is None or not known or critical_db is None or math.isnan(known[0]):
+        return None
+    return linear_gain_db(known[0], layer.fan_in) - critical_db
 
 
 @lru_cache(maxsize=64)

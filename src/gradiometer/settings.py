@@ -5,6 +5,8 @@ overhead = 0.01
 folder = ".gradiometer/runs"
 fail_on = "critical"
 max_megabytes = 256
+open_compiled = false
+dear = ["similarity", "through_time", "per_example", "histograms", "units"]
 
 [[tool.gradiometer.ignore]]
 condition = "dead"
@@ -19,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from gradiometer.errors import SettingsError
+
+CASES_FOLDER = ".gradiometer/cures"
+"""Where `cure` keeps its cases, relative to the working directory: one folder per script and arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class Settings:
         folder: Where run files go, relative to the working directory.
         fail_on: Severity from which on a command ends with exit code 3; empty for never.
         max_megabytes: Bound of a run file's size, MiB.
+        open_compiled: Measure the layers of compiled models too, in full steps that run eagerly.
+        dear: Dear measurements that take turns on full steps; all where it is not set, none where it is empty.
         ignore: Findings that are not to be reported.
     """
 
@@ -63,6 +70,8 @@ class Settings:
     folder: str = ".gradiometer/runs"
     fail_on: str = ""
     max_megabytes: int = 256
+    open_compiled: bool = False
+    dear: tuple[str, ...] | None = None
     ignore: tuple[Ignored, ...] = ()
 
 
@@ -110,15 +119,36 @@ def settings_from(table: dict[str, Any], file: Path) -> Settings:
     for name, value in table.items():
         if name not in known:
             raise SettingsError(f"{file}: [tool.gradiometer] has no setting '{name}'; it has {', '.join(known)}")
-        if name == "ignore":
+        if name == "dear":
+            values[name] = names_from(value, file)
+        elif name == "ignore":
             values[name] = tuple(ignored_from(entry, file) for entry in value)
-        elif isinstance(value, bool) or not isinstance(value, (type(known[name]), int)):
+        elif not is_of_kind(value, type(known[name])):
             raise SettingsError(
                 f"{file}: [tool.gradiometer] {name} = {value!r} should be a {type(known[name]).__name__}"
             )
         else:
             values[name] = type(known[name])(value)
     return Settings(**values)
+
+
+def names_from(value: Any, file: Path) -> tuple[str, ...]:
+    """Turn a list of names of dear measurements into a tuple; which there are is known where they are measured."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise SettingsError(f"{file}: [tool.gradiometer] dear = {value!r} should be a list of names")
+    return tuple(value)
+
+
+def is_of_kind(value: Any, kind: type) -> bool:
+    """Whether a value can stand for a setting of some type; a whole number can for any number, a flag for a flag only.
+
+    Example:
+        >>> is_of_kind(1, float), is_of_kind(True, float), is_of_kind(1, bool), is_of_kind(1, str)
+        (True, False, False, False)
+    """
+    if isinstance(value, bool) or kind is bool:
+        return isinstance(value, bool) and kind is bool
+    return isinstance(value, kind) or (isinstance(value, int) and kind is float)
 
 
 def ignored_from(entry: Any, file: Path) -> Ignored:

@@ -121,6 +121,7 @@ def test_says_what_was_looked_for_where_no_training_is_seen(tmp_path: Path, sour
     answer = gradiometer(tmp_path, "run", "--quiet", "train.py")
     assert answer.returncode == 2
     assert "no training was seen" in answer.stderr
+    assert "gradiometer.watch(model, optimizer)" in answer.stderr
     assert words in answer.stderr
     assert "Traceback" not in answer.stderr
 
@@ -224,3 +225,36 @@ def test_runs_that_start_together_have_files_of_their_own(tmp_path: Path) -> Non
     both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [process.wait(timeout=120) for process in both] == [0, 0]
     assert len(list((tmp_path / ".gradiometer" / "runs").glob("*.db"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("inside", "code", "told"),
+    [
+        ("if step == 30: import os, signal; os.kill(os.getpid(), signal.SIGTERM)", 143, "Run file:"),
+        ("if step == 30: import os; os._exit(7)", 7, "gradiometer diagnose"),
+    ],
+)
+def test_gives_a_verdict_or_the_way_to_one_however_the_script_is_ended(
+    inside: str, code: int, told: str, tmp_path: Path
+) -> None:
+    write_script(tmp_path, inside)
+    answer = gradiometer(tmp_path, "run", "train.py")
+    assert answer.returncode == code, answer.stderr
+    assert "end" not in answer.stdout
+    assert told in answer.stderr
+    assert read_run(only_run_file(tmp_path)).snapshot_count >= 4
+
+
+def test_leaves_sigterm_to_a_script_that_handles_it_and_to_its_children(tmp_path: Path) -> None:
+    handled = (
+        "if step == 5:\n"
+        "        import os, signal, multiprocessing\n"
+        "        child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))\n"
+        "        child.start(); child.terminate(); child.join(); print('child', child.exitcode)\n"
+        "        signal.signal(signal.SIGTERM, lambda *_: print('handled'))\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    write_script(tmp_path, handled)
+    answer = gradiometer(tmp_path, "run", "train.py")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.splitlines()[1:] == ["child -15", "handled", "end"]

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from gradiometer.cli import app
 from gradiometer.errors import RunFileError, SettingsError
-from showing.made_run import write_made_run
+from gradiometer.recording.writer import RunWriter
+from showing.made_run import made_outcome, write_made_run
 
 
 @pytest.fixture
@@ -62,7 +63,7 @@ def test_says_how_to_record_a_run_where_there_is_none(tmp_path: Path) -> None:
 def test_cleans_nothing_when_the_answer_is_no(folder: Path) -> None:
     before = names_in(folder)
     result = CliRunner().invoke(app, ["runs", "--clean"], input="n\n")
-    assert "Delete 3 run files" in result.stderr
+    assert "Delete 3 runs" in result.stderr
     assert names_in(folder) == before
 
 
@@ -92,6 +93,69 @@ def test_asks_no_question_with_json(folder: Path) -> None:
     result = CliRunner().invoke(app, ["runs", "--clean", "--json"])
     assert isinstance(result.exception, SettingsError)
     assert "--yes" in str(result.exception)
+
+
+@pytest.fixture
+def case(folder: Path) -> Path:
+    """A case of `cure` of four days ago: the diagnosed run with its outcome, and two trials."""
+    case = folder.parent / "cures" / "train-0123456789ab"
+    plan = case / "ba9876543210"
+    for trial in (plan, plan / "trials" / "race-seed0-000000000000", plan / "trials" / "trial-seed1-000000000001"):
+        trial.mkdir(parents=True)
+        write_made_run(trial / "run.db", hidden_count=1)
+        for name in ("spec.json", "result.json", "output.log"):
+            (trial / name).write_text("{}")
+    with RunWriter(plan / "run.db", is_resumed=True) as writer:
+        writer.set_outcome(made_outcome())
+    age(case, 4.0)
+    return case
+
+
+def age(folder: Path, days: float) -> None:
+    for path in folder.rglob("*"):
+        written_at = time.time() - 86400.0 * days
+        os.utime(path, (written_at, written_at))
+
+
+def test_lists_cures_with_their_trials_among_the_runs(case: Path) -> None:
+    written = json.loads(CliRunner().invoke(app, ["runs", "--json"]).stdout)
+    assert written["folders"] == [".gradiometer/runs", ".gradiometer/cures"]
+    assert [Path(entry["path"]).name for entry in written["runs"]] == ["0.run", "2.run", case.name, "9.run"]
+    entry = written["runs"][2]
+    size = sum(path.stat().st_size for path in case.rglob("*") if path.is_file())
+    assert (entry["kind"], entry["status"], entry["trial_count"], entry["size_bytes"]) == ("cure", "better", 2, size)
+
+    listed = CliRunner().invoke(app, ["runs"]).stdout
+    assert "(2 trials)" in " ".join(listed.split())
+    assert "3 runs and 1 cure" in listed
+
+
+def test_cleans_an_old_cure_with_all_its_trials(case: Path, folder: Path) -> None:
+    CliRunner().invoke(app, ["runs", "--clean", "--keep", "2", "--yes"])
+    assert not case.exists()
+    assert names_in(folder) == {"0.run", "2.run"} | OTHERS
+
+
+def test_never_cleans_a_cure_that_goes_on(case: Path) -> None:
+    trial = case / "ba9876543210" / "trials" / "trial-seed1-000000000001"
+    (trial / "result.json").unlink()
+    (trial / "output.log").write_text("epoch 1")
+    CliRunner().invoke(app, ["runs", "--clean", "--yes"])
+    assert case.exists()
+
+    age(case, 1.0)  # its parent was killed: it will never end
+    CliRunner().invoke(app, ["runs", "--clean", "--yes"])
+    assert not case.exists()
+
+
+def test_leaves_folders_alone_that_are_no_cures(case: Path) -> None:
+    (case / "notes.txt").write_text("mine")
+    link = case.parent / "train-111111111111"
+    link.symlink_to(case, target_is_directory=True)
+    (case.parent / "models-222222222222").mkdir()
+    CliRunner().invoke(app, ["runs", "--clean", "--yes"])
+    assert names_in(case.parent) == {case.name, link.name, "models-222222222222"}
+    assert (case / "ba9876543210" / "run.db").exists()
 
 
 def test_refuses_a_folder_that_is_a_file(folder: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from curing.trials.trial_material import GAN, SIGMOIDS, Silent, write_script
-from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, is_run_file, target_from
+from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
 from gradiometer.curing.trials.local import TrialEnd, run_trials
 from gradiometer.curing.trials.plan import Wishes
 from gradiometer.curing.trials.spec import TrialSpec
@@ -139,7 +139,6 @@ def test_takes_script_and_arguments_from_a_run_file(tmp_path: Path) -> None:
     with RunWriter(file) as writer:
         writer.add_facts({"script": "train.py", "arguments": ["--width", "3"]})
 
-    assert is_run_file(file)
     assert target_from("run.db", ()) == Target("train.py", None, ("--width", "3"))
     assert target_from("train.py", ("-x",)) == Target("train.py", None, ("-x",))
 

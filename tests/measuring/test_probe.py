@@ -269,7 +269,7 @@ def test_a_fault_of_its_own_detaches_and_training_goes_on() -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     data = data_for("mlp")
     watching = gradiometer.watch(model, optimizer, overhead=1.0)
-    watching.session.probe.memory.windows["1"] = None  # type: ignore[assignment]
+    watching.session.probe.full_step.memory.windows["1"] = None  # type: ignore[assignment]
     with watching:
         train(model, optimizer, data, steps=3)
     run = watching.run

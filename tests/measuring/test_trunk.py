@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradiometer.measuring.trunk import cut_nodes, longest_trunk, order_nodes
+from gradiometer.measuring.trunk import TrunkEntry, cut_nodes, longest_trunk, open_chains, order_nodes
 
 
 @dataclass(eq=False)
@@ -65,3 +65,16 @@ def test_takes_the_longer_of_two_inputs() -> None:
 
 def test_is_empty_where_no_layer_is_reached() -> None:
     assert longest_trunk(MadeNode(0), []) == []
+
+
+def test_gives_a_gradient_that_a_hook_changes_a_place_between_two_layers() -> None:
+    trunk = (
+        TrunkEntry("head", is_chained=True),
+        TrunkEntry("body", is_chained=False),
+        TrunkEntry("before body", is_join=True, is_chained=True),
+        TrunkEntry("first"),
+    )
+    assert open_chains(trunk, lambda above, below: False) == trunk
+    opened = open_chains(trunk, lambda above, below: True)
+    assert [entry.layer for entry in opened] == ["head", "before head", "body", "before body", "first"]
+    assert [entry.is_join for entry in opened] == [False, True, False, True, False]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gradiometer.activations import ACTIVATIONS, activation_of
-from gradiometer.measuring.unit_windows import WINDOW_BATCHES, UnitWindow
+from gradiometer.measuring.unit_windows import ABOVE_ZERO, WINDOW_BATCHES, UnitWindow, count_where
 
 
 def shares(window: UnitWindow) -> tuple[float | None, float | None, int]:
@@ -76,3 +76,15 @@ def test_an_empty_batch_counts_for_nothing() -> None:
     window = UnitWindow()
     window.add(activation_of("relu"), torch.zeros(0, 4), torch.zeros(0, 4), 1)
     assert shares(window) == (None, None, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "unit_dim"), [((700, 16), 1), ((700, 13), 1), ((3, 90, 8), 2), ((5, 6, 7, 9), 1), ((24,), 0), ((1, 8), 1)]
+)
+def test_counts_the_examples_of_every_unit(shape: tuple[int, ...], unit_dim: int, dtype: torch.dtype) -> None:
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    values.view(-1)[::5] = float("nan")
+    units = values.movedim(unit_dim, 0).reshape(shape[unit_dim], -1).double().numpy()
+    other_dims = tuple(dim for dim in range(len(shape)) if dim != unit_dim)
+    assert count_where(values, ABOVE_ZERO, other_dims).tolist() == [int(np.sum(unit > 0)) for unit in units]

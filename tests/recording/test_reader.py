@@ -172,6 +172,7 @@ def test_brings_an_older_file_to_today_without_touching_it(tmp_path: Path) -> No
     )
     before = path.read_bytes()
     steps = {0: "ALTER TABLE step ADD COLUMN clipped_total_norm REAL; UPDATE step SET clipped_total_norm = total_norm"}
+    steps |= dict.fromkeys(range(1, SCHEMA_VERSION), "SELECT 'nothing to do'")
     with opened_for_reading(path, steps) as connection:
         assert version_of(connection) == SCHEMA_VERSION
         assert connection.execute("SELECT step, clipped_total_norm FROM step").fetchall() == [(7, 2.0)]

@@ -18,10 +18,13 @@ from gradiometer.schema import (
     PARAMETER_COLUMNS,
     SNAPSHOT_COLUMNS,
     STEP_COLUMNS,
+    Contrast,
     Coverage,
     Event,
+    ExampleStats,
     Layer,
     LayerStats,
+    OctaveHistogram,
     Outcome,
     Parameter,
     ParameterStats,
@@ -29,7 +32,10 @@ from gradiometer.schema import (
     Run,
     Snapshot,
     StepStats,
+    TimeFade,
     Trial,
+    Turn,
+    UnitMarks,
     columns_of,
 )
 
@@ -100,6 +106,18 @@ rankings = st.builds(
     interval=INTERVALS,
     detail=TEXTS,
 )
+contrasts = st.builds(
+    Contrast,
+    verdict=VERDICTS,
+    site=TEXTS,
+    control=st.lists(FINITE, max_size=3).map(tuple),
+    treated=st.lists(FINITE, max_size=3).map(tuple),
+    moments=st.lists(FINITE, max_size=3).map(tuple),
+    difference=st.none() | FINITE,
+    interval=INTERVALS,
+    confidence=st.floats(0.0, 1.0),
+    detail=TEXTS,
+)
 outcomes = st.builds(
     Outcome,
     verdict=VERDICTS,
@@ -114,6 +132,9 @@ outcomes = st.builds(
     ranking=st.lists(rankings, max_size=2).map(tuple),
     snippet=TEXTS,
     detail=TEXTS,
+    held_out=st.none() | st.lists(contrasts, max_size=2).map(tuple),
+    held_out_detail=TEXTS,
+    equal_time=st.none() | contrasts,
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -285,3 +306,89 @@ def test_keeps_what_is_not_measured_apart_from_what_is_not_finite(value: float) 
     run = record(None, lambda writer: writer.add_step(StepStats(step=0, losses=(("a.py:1", value, 2, 1),))))
     assert_same(run.losses[0].values, np.array([value]))
     assert run.losses[0].nonfinite_counts.tolist() == [1]
+
+
+FINITE_OR_NONE = st.none() | FINITE
+RANKS = st.lists(COUNTS, max_size=4).map(tuple)
+SOME_NUMBERS = st.lists(FINITE_OR_NONE, max_size=4).map(tuple)
+turned_snapshots = st.builds(
+    Snapshot,
+    step=COUNTS,
+    turn=st.builds(
+        Turn,
+        measurement=TEXTS,
+        seconds=FINITE_OR_NONE,
+        not_measured=st.lists(st.tuples(NAMES, TEXTS), max_size=2).map(tuple),
+    ),
+    examples=st.none()
+    | st.builds(
+        ExampleStats,
+        norms=SOME_NUMBERS,
+        positions=RANKS,
+        data_indices=st.none() | st.lists(SMALL_COUNTS, max_size=3).map(tuple),
+        example_count=COUNTS,
+        measured_share=FINITE_OR_NONE,
+        gradient_squared=FINITE_OR_NONE,
+        trace=FINITE_OR_NONE,
+        nonfinite_count=COUNTS,
+    ),
+    fades=st.lists(
+        st.builds(
+            TimeFade,
+            layer=NAMES,
+            inner_layer=st.integers(0, 3),
+            is_reverse=st.booleans(),
+            state=st.sampled_from(["hidden", "cell"]),
+            step_count=COUNTS,
+            stride=COUNTS,
+            norms=SOME_NUMBERS,
+            gains=SOME_NUMBERS,
+            half_life_steps=FINITE_OR_NONE,
+            nonfinite_count=COUNTS,
+            example_count=SMALL_COUNTS,
+        ),
+        max_size=3,
+        unique_by=lambda fade: (fade.layer, fade.inner_layer, fade.is_reverse, fade.state),
+    ).map(tuple),
+    histograms=st.lists(
+        st.builds(
+            OctaveHistogram,
+            parameter=NAMES,
+            quantity=st.sampled_from(["gradient", "weight", "update"]),
+            first_exponent=st.integers(-200, 200),
+            counts=RANKS,
+            zero_count=COUNTS,
+            nonfinite_count=COUNTS,
+            subnormal_count=COUNTS,
+            sample_size=COUNTS,
+            element_count=COUNTS,
+        ),
+        max_size=3,
+        unique_by=lambda found: (found.parameter, found.quantity),
+    ).map(tuple),
+    unit_marks=st.lists(
+        st.builds(
+            UnitMarks,
+            layer=NAMES,
+            unit_count=COUNTS,
+            window_examples=COUNTS,
+            saturated_count=SMALL_COUNTS,
+            dead_count=SMALL_COUNTS,
+            saturated=RANKS,
+            dead=RANKS,
+        ),
+        max_size=2,
+        unique_by=lambda marks: marks.layer,
+    ).map(tuple),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(snapshots=st.lists(turned_snapshots, max_size=3, unique_by=lambda snapshot: snapshot.step))
+def test_reads_back_what_every_dear_measurement_said(snapshots: list[Snapshot]) -> None:
+    run = record(None, lambda writer: [writer.add_snapshot(snapshot) for snapshot in snapshots])
+    assert run.turns == {snapshot.step: snapshot.turn for snapshot in snapshots}
+    assert run.examples == {one.step: one.examples for one in snapshots if one.examples is not None}
+    for name in ("fades", "histograms", "unit_marks"):
+        found = {step: set(nouns) for step, nouns in getattr(run, name).items()}
+        assert found == {one.step: set(getattr(one, name)) for one in snapshots if getattr(one, name)}

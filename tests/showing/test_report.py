@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gradiometer.errors import RunFileError
-from gradiometer.schema import Diagnosis, Run
+from gradiometer.schema import Contrast, Diagnosis, Run
 from gradiometer.showing.report import page_beside, render_report, write_report
 from showing.made_run import made_diagnosis, made_outcome, made_run
 
@@ -75,6 +75,15 @@ def test_says_that_nothing_was_proved() -> None:
     text = text_of(render_report(replace(made_run(), outcome=outcome), made_diagnosis()))
     assert "Nothing is proved" in text
     assert "The change as code" not in text
+
+
+def test_shows_the_contrasts_beside_the_verdict_and_warns_where_one_is_worse() -> None:
+    worse = Contrast("worse", "<train.py>:18", (0.5,), (0.9,), (9.0,), 0.4, (0.1, 0.7))
+    outcome = replace(made_outcome(), held_out=(), held_out_detail="the script does not evaluate", equal_time=worse)
+    text = text_of(render_report(replace(made_run(), outcome=outcome), made_diagnosis()))
+    assert "No held-out loss: the script does not evaluate." in text
+    assert "At equal training time (9 s) 0.5 without it, 0.9 with it: +0.4" in text
+    assert "Warning: at equal training time the cure is worse than the control." in text
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,10 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from gradiometer.schema import Diagnosis, Outcome, Run
+from gradiometer.schema import Contrast, Diagnosis, Outcome, Run
 from gradiometer.showing.terminal import print_diagnosis, print_outcome
 from showing.made_run import made_coverage, made_diagnosis, made_finding, made_outcome, made_run
 
@@ -70,3 +71,11 @@ def test_says_what_weakens_a_proof(console: Console) -> None:
     text = " ".join(printed(console).replace("│", " ").split())
     assert "the runs count as unpaired" in text
     assert "The control did not show the fault again" in text
+
+
+def test_prints_the_contrasts_of_a_proof_with_a_warning_where_one_is_worse(console: Console) -> None:
+    worse = Contrast("worse", "train.py:18", (0.5, 0.6), (0.9, 0.8), (90.0, 90.0), 0.3, (0.1, 0.5))
+    print_outcome(replace(made_outcome(), held_out=(worse,)), console)
+    text = " ".join(printed(console).replace("│", " ").split())
+    assert "Warning: by held-out loss (train.py:18) the cure is worse" in text
+    assert "Held-out loss (train.py:18, step 90) 0.55 without it, 0.85 with it: +0.3" in text

@@ -39,6 +39,24 @@ def test_tells_to_run_on_where_too_little_was_seen() -> None:
     assert next_command(made_run(), Diagnosis("unknown"), None) == "gradiometer run train.py --epochs 3"
 
 
+@pytest.mark.parametrize(
+    ("way_out", "told"),
+    [
+        ("open_compiled", "gradiometer run --open-compiled train.py --epochs 3"),
+        ("watch", "gradiometer.watch(model, optimizer) around the training loop, in the script"),
+        ("more_steps", "more steps: the script itself ended here"),
+    ],
+)
+def test_tells_what_would_show_more(way_out: str, told: str) -> None:
+    assert next_command(made_run(status="finished"), Diagnosis("unknown", way_out=way_out), None) == told
+
+
+def test_tells_to_run_the_whole_script_where_it_was_stopped() -> None:
+    stopped = made_run(status="stopped")
+    command = next_command(stopped, Diagnosis("unknown", way_out="more_steps"), None)
+    assert command == "gradiometer run train.py --epochs 3"
+
+
 def test_has_no_command_for_a_run_without_script_and_file() -> None:
     assert next_command(made_run(script=None), made_diagnosis(), None) == ""
 

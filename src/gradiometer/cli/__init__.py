@@ -19,6 +19,7 @@ VERBS: dict[str, str] = {
     "check": "Run a script's first steps only, and say what shows from the start.",
     "cure": "Try the cures that fit and prove which one works.",
     "diagnose": "Say what is wrong with a recorded run.",
+    "replay": "Run a recorded script again, up to the operation where NaN or infinity began.",
     "report": "Write a recorded run as one HTML page.",
     "runs": "List or clean the folder of run files.",
 }

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gradiometer.cli.run import FailOn, Module, RunFile, Seed, Words
+from gradiometer.cli.run import FailOn, Module, OpenCompiled, RunFile, Seed, Words
 
 
 def check(
@@ -15,6 +15,7 @@ def check(
     seed: Seed = None,
     fail_on: FailOn = None,
     json: Annotated[bool, typer.Option("--json", help="Print the diagnosis as one JSON object to stdout.")] = False,
+    open_compiled: OpenCompiled = False,
 ) -> None:
     """Run a script's first steps, every one measured in full, and say what shows from the start.
 
@@ -22,5 +23,16 @@ def check(
     """
     from gradiometer.cli.watched import WatchOptions, run_watched
 
-    options = WatchOptions(tuple(words or ()), module, file, steps, seed, 1.0, fail_on, is_quiet=True, is_json=json)
+    options = WatchOptions(
+        tuple(words or ()),
+        module,
+        file,
+        steps,
+        seed,
+        1.0,
+        fail_on,
+        is_quiet=True,
+        is_json=json,
+        opens_compiled=open_compiled,
+    )
     raise typer.Exit(run_watched(options))

@@ -1,5 +1,6 @@
 """`gradiometer cure`: the cures that fit are tried, and the one that works is proved."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +29,9 @@ def cure(
     """
     from gradiometer.cli.curing import CureOptions, run_cure
     from gradiometer.curing.trials.plan import Wishes
+    from gradiometer.launching.torchrun import refuse_several
 
+    refuse_several(os.environ, "cure")
     wishes = Wishes(steps, seconds, seeds, workers)
     options = CureOptions(tuple(words or ()), module, wishes, file, is_diff=diff, is_json=json, is_fresh=fresh)
     raise typer.Exit(run_cure(options))

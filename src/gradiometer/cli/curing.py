@@ -10,12 +10,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from gradiometer.cli.console import messages, results, write_json
 from gradiometer.cli.exit_codes import FINDINGS, INTERRUPTED, OK
+from gradiometer.cli.targets import named_target
 from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
 from gradiometer.curing.trials.plan import Wishes
-from gradiometer.errors import RunFileError, SettingsError
-from gradiometer.launching.script import Target
+from gradiometer.errors import RunFileError
 from gradiometer.settings import load_settings
 from gradiometer.showing.json_output import plain
+from gradiometer.showing.outcome_words import outcome_warnings
 from gradiometer.showing.terminal import print_diagnosis, print_outcome
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def run_cure(options: CureOptions) -> int:
     Raises:
         GradiometerError: It could not be done.
     """
-    request = CaseRequest(target_of(options), options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh)
+    named = named_target(options.words, options.module, "cure")
+    target = named if named.script is None else target_from(named.script, named.arguments)
+    request = CaseRequest(target, options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh)
     bar = TrialBar(messages())
     try:
         with bar.bar:
@@ -113,19 +116,6 @@ def copy_run_file(file: Path, place: Path) -> None:
         shutil.copyfile(file, place)
     except OSError as error:
         raise RunFileError(f"{place} can't be written ({error.strerror or error}): the outcome is in {file}") from None
-
-
-def target_of(options: CureOptions) -> Target:
-    """What is to be cured.
-
-    Raises:
-        SettingsError: Neither a script nor a module is given.
-    """
-    if options.module:
-        return Target(None, options.module, options.words)
-    if not options.words:
-        raise SettingsError("name a script to cure (gradiometer cure train.py), or a module with -m")
-    return target_from(options.words[0], options.words[1:])
 
 
 def show(result: CaseResult, options: CureOptions) -> None:
@@ -160,17 +150,20 @@ def as_json(result: CaseResult) -> dict[str, Any]:
     """The object that `--json` prints.
 
     Keys: outcome (`better`, `worse`, `not shown`), cures, findings, verdict, control and treated (final loss per
-    seed), difference, interval, confidence, is_paired, control_shows_fault, detail, ranking, trials (cure, seed,
-    sieve, run_file, final_loss, status, detail), snippet, run_file.
+    seed), difference, interval, confidence, is_paired, control_shows_fault, detail, held_out, held_out_detail,
+    equal_time, warnings, ranking, trials (cure, seed, sieve, run_file, final_loss, status, detail), snippet, run_file.
     """
     reason = result.diagnosis.reason or "nothing was found that is worth a cure"
     outcome = plain(result.outcome) if result.outcome is not None else {"verdict": "not shown", "detail": reason}
     defaults: dict[str, Any] = {"cures": [], "control": [], "treated": [], "difference": None, "interval": None}
+    defaults |= {"held_out": None, "held_out_detail": "", "equal_time": None}
+    warnings = outcome_warnings(result.outcome) if result.outcome is not None else []
     return {
         "outcome": outcome.pop("verdict"),
         **defaults,
         **outcome,
         "snippet": outcome.get("snippet", ""),
+        "warnings": warnings,
         "verdict": result.diagnosis.verdict,
         "findings": plain(result.diagnosis.findings),
         "trials": [

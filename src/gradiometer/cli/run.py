@@ -17,6 +17,9 @@ Seed = Annotated[int | None, typer.Option(help="Seed the random generators befor
 FailOn = Annotated[
     str | None, typer.Option(help="End with exit code 3 on a finding this severe: critical, warning, info.")
 ]
+OpenCompiled = Annotated[
+    bool, typer.Option("--open-compiled", help="Measure compiled models' layers too; full steps then run eagerly.")
+]
 
 
 def run(
@@ -31,6 +34,13 @@ def run(
     fail_on: FailOn = None,
     stop_on: Annotated[str | None, typer.Option(help="Stop when this is found: a severity or a condition.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No live view.")] = False,
+    open_compiled: OpenCompiled = False,
+    keep_batches: Annotated[
+        str, typer.Option(metavar="N|SIZE", help="Batches of suspicious steps to keep beside the run file; 0 for none.")
+    ] = "4",
+    keep_weights: Annotated[
+        str, typer.Option(metavar="N|SIZE", help="Weights of steps on the way to keep, for a replay to be checked by.")
+    ] = "0",
 ) -> None:
     """Run a script unchanged and watch it train; the verdict comes at its end.
 
@@ -40,5 +50,18 @@ def run(
     """
     from gradiometer.cli.watched import WatchOptions, run_watched
 
-    options = WatchOptions(tuple(words or ()), module, file, steps, seed, overhead, fail_on, stop_on, is_quiet=quiet)
+    options = WatchOptions(
+        tuple(words or ()),
+        module,
+        file,
+        steps,
+        seed,
+        overhead,
+        fail_on,
+        stop_on,
+        quiet,
+        opens_compiled=open_compiled,
+        keep_batches=keep_batches,
+        keep_weights=keep_weights,
+    )
     raise typer.Exit(run_watched(options))

@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING
 
 from gradiometer.cli.console import messages, severity_of
 from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
+from gradiometer.cli.targets import named_target
 from gradiometer.errors import NoTrainingError, RunFileError, SettingsError
+from gradiometer.launching.departing import DepartureWatch
 from gradiometer.launching.launch import Launch, LaunchResult, launch_script
 from gradiometer.launching.script import Target
+from gradiometer.launching.torchrun import rank_in
+from gradiometer.recording.keeping import Keeping, bounds_from
 from gradiometer.settings import Settings, load_settings
 from gradiometer.showing.live import LiveState, LiveView
 
@@ -37,6 +41,9 @@ class WatchOptions:
         stop_on: Severity or condition at which the training is stopped.
         is_quiet: No live view.
         is_json: The diagnosis goes to stdout as one JSON object.
+        opens_compiled: Layers of compiled models are measured; the settings may say so too.
+        keep_batches: How many batches of suspicious steps are kept, or how large they may be together.
+        keep_weights: The same of weights on the way.
     """
 
     words: tuple[str, ...]
@@ -49,6 +56,9 @@ class WatchOptions:
     stop_on: str | None = None
     is_quiet: bool = False
     is_json: bool = False
+    opens_compiled: bool = False
+    keep_batches: str = "4"
+    keep_weights: str = "0"
 
 
 @dataclass(slots=True)
@@ -93,7 +103,7 @@ class Watcher:
 
         session = self.session
         assert session is not None
-        latest = session.probe.latest
+        latest = session.probe.full_step.latest
         rows = rows_of_snapshot(latest.layers, latest.parameters, latest.snapshot) if latest.snapshot else ()
         return LiveState(
             rows=rows,
@@ -152,7 +162,9 @@ def run_watched(options: WatchOptions) -> int:
     severity = severity_of(options.fail_on if options.fail_on is not None else settings.fail_on)
     if options.stop_on and options.stop_on not in condition_names():
         severity_of(options.stop_on)
-    target = target_of(options)
+    target = named_target(options.words, options.module, "run")
+    if rank_in(os.environ):
+        return run_beside(target, options)
     file = options.file or default_file(target, settings)
     overhead = options.overhead if options.overhead is not None else settings.overhead
     refuse_early(file, overhead)
@@ -164,11 +176,15 @@ def run_watched(options: WatchOptions) -> int:
         seed=options.seed,
         overhead=overhead,
         max_bytes=settings.max_megabytes * 2**20,
+        open_compiled=options.opens_compiled or settings.open_compiled,
+        dear=settings.dear,
+        keeping=keeping_of(options),
         when_watching=watcher.start,
         when_ending=watcher.stop,
         is_stop_asked=(lambda: watcher.is_stop_asked) if options.stop_on else None,
     )
-    result = launch_script(launch)
+    with DepartureWatch(file, lambda: watcher.session):
+        result = launch_script(launch)
     if result.fault is not None:
         raise result.fault
     script_code = result.ending.exit_code
@@ -180,6 +196,18 @@ def run_watched(options: WatchOptions) -> int:
     if script_code:
         return script_code
     return FINDINGS if watcher.is_stop_asked else exit_code_of(diagnosis, severity)
+
+
+def run_beside(target: Target, options: WatchOptions) -> int:
+    """Run the script in a process that another one writes for; tells the script's own exit code.
+
+    Raises:
+        ScriptError: The script can't be started.
+    """
+    result = launch_script(Launch(target, None, step_limit=options.steps, seed=options.seed, is_silent=True))
+    if result.fault is not None:
+        raise result.fault
+    return result.ending.exit_code
 
 
 def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diagnosis":
@@ -200,17 +228,15 @@ def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diag
     return diagnosis
 
 
-def target_of(options: WatchOptions) -> Target:
-    """What is to be run.
+def keeping_of(options: WatchOptions) -> Keeping:
+    """What may be kept beside the run file.
 
     Raises:
-        SettingsError: Neither a script nor a module is given.
+        SettingsError: An option is neither a number nor a size.
     """
-    if options.module:
-        return Target(None, options.module, options.words)
-    if not options.words:
-        raise SettingsError("name a script to run (gradiometer run train.py), or a module with -m")
-    return Target(options.words[0], None, options.words[1:])
+    return Keeping(
+        bounds_from(options.keep_batches, "--keep-batches"), bounds_from(options.keep_weights, "--keep-weights")
+    )
 
 
 def refuse_early(file: Path, overhead: float) -> None:
@@ -244,11 +270,14 @@ def what_was_looked_for(result: LaunchResult) -> str:
     if not result.saw_torch:
         return (
             "no training was seen: the script never imported torch. gradiometer watches PyTorch trainings; "
-            "if the training runs in another process, run that process under gradiometer."
+            "if the training runs in another process, run that process under gradiometer, or put "
+            "`with gradiometer.watch(model, optimizer):` around its training loop."
         )
     return (
         f"no training was seen: {result.optimizer_count} optimizer(s) were made, {result.forward_count} call(s) of "
         "modules were seen, and no optimizer took a step after a backward(). gradiometer looks for "
         "torch.optim optimizers and the modules whose parameters they hold, in this process; "
-        "does the script train on its default arguments?"
+        "does the script train on its default arguments? If it trains in processes of its own "
+        "(torch.multiprocessing.spawn), or without an optimizer, put `with gradiometer.watch(model, optimizer):` "
+        "around the training loop."
     )

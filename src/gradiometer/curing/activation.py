@@ -28,7 +28,7 @@ from torch import nn
 
 from gradiometer.activations import ACTIVATIONS, MODULE_ACTIVATIONS
 from gradiometer.curing.activation_modes import ExchangedCalls, snippet_of, takes_inplace
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table, listed_in_words
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement, listed_in_words
 from gradiometer.curing.survey import (
     activation_kind,
     executed_layers,
@@ -40,7 +40,6 @@ from gradiometer.curing.survey import (
     places_of,
 )
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding
 
 TARGETS: dict[str, str] = {
     kind: module
@@ -68,7 +67,7 @@ class ExchangePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeActivation:
+class ExchangeActivation(Labelled):
     """Put another activation in the place of the hidden ones that do the damage.
 
     Attributes:
@@ -93,13 +92,9 @@ class ExchangeActivation:
         return cls(setting or "relu")
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        return f"{self.name}:{self.to}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause and condition."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str:
+        """As it is written behind the name."""
+        return self.to
 
     def apply(self, patient: Patient) -> str:
         """Replace modules in the tree; for functional calls add a mode to the patient's forward modes."""
@@ -191,7 +186,8 @@ class ExchangeActivation:
             weight = output_weight(patient)
             names = [name for name, parameter in patient.model.named_parameters() if parameter is weight]
             mode = self._mode(patient, plan)
-            parts.append(snippet_of(mode, names[0] if names else None, list(plan.kept), list(plan.sites)))
+            output, has_roots = names[0] if names else None, isinstance(patient.model, nn.ModuleDict)
+            parts.append(snippet_of(mode, output, list(plan.kept), list(plan.sites), has_roots=has_roots))
         return "\n\n".join(parts)
 
     def _module_snippet(self, plan: ExchangePlan) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from gradiometer.activations import FUNCTION_ACTIVATIONS, MODULE_ACTIVATIONS
+from gradiometer.measuring.functions import is_in_place
 
 HOMES = (torch, F, Tensor, torch.special)
 """Where an activation function can be reached."""
@@ -119,19 +120,14 @@ def takes_inplace(kind: str) -> bool:
     return "inplace" in inspect.signature(getattr(nn, modules[kind])).parameters
 
 
-def is_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a call writes its result over its input: `relu_`, or `inplace=True` by name or by position."""
-    if function.__name__.endswith("_"):
-        return True
-    if len(args) > 1 and "inplace" not in kwargs:
-        try:
-            return bool(inspect.signature(function).bind(*args, **kwargs).arguments.get("inplace", False))
-        except (TypeError, ValueError):
-            return False
-    return bool(kwargs.get("inplace", False))
-
-
-def snippet_of(mode: ExchangedCalls, output_weight_name: str | None, kept_names: list[str], sites: list[str]) -> str:
+def snippet_of(
+    mode: ExchangedCalls,
+    output_weight_name: str | None,
+    kept_names: list[str],
+    sites: list[str],
+    *,
+    has_roots: bool = False,
+) -> str:
     """The mode as self-contained code around `model.forward`, and the calls to edit instead.
 
     Args:
@@ -139,6 +135,7 @@ def snippet_of(mode: ExchangedCalls, output_weight_name: str | None, kept_names:
         output_weight_name: Name of the output layer's weight in the model.
         kept_names: Places of the modules that stay as they are.
         sites: `file:line` of each call, with what is called there.
+        has_roots: `model` is a dictionary of roots, each of which is called by itself.
 
     Returns:
         Python code with the free name `model`.
@@ -156,7 +153,7 @@ def snippet_of(mode: ExchangedCalls, output_weight_name: str | None, kept_names:
     filled = _SNIPPET.replace("<ADVICE>", "\n".join(advice)).replace("<SPELLINGS>", repr(spellings_of(mode.kinds)))
     for mark, text in (("TARGET", mode.target), ("IN_PLACE", in_place), ("OUTPUT", output), ("KEPT", kept)):
         filled = filled.replace(f"<{mark}>", text)
-    return filled
+    return filled + (_ENTRIES if has_roots else _ENTRY)
 
 
 _SNIPPET = """\
@@ -203,10 +200,26 @@ class ExchangedCalls(TorchFunctionMode):
         return <IN_PLACE> if is_in_place(func, args, kwargs) else F.<TARGET>(tensor)
 
 
+"""
+
+_ENTRY = """\
 def forward(*args, original=model.forward, **kwargs):
     with ExchangedCalls():
         return original(*args, **kwargs)
 
 
 model.forward = forward
+"""
+
+_ENTRIES = """\
+def exchanging(original):
+    def forward(*args, **kwargs):
+        with ExchangedCalls():
+            return original(*args, **kwargs)
+
+    return forward
+
+
+for root in model.values():
+    root.forward = exchanging(root.forward)
 """

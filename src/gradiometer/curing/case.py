@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gradiometer.curing import prescribe
 from gradiometer.curing.trials.bench import Bench, Engine, Progress
+from gradiometer.curing.trials.contrasting import equal_time_contrast, held_out_contrasts, why_no_held_out
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
@@ -25,13 +26,11 @@ from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, dig
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import NoTrainingError, RunFileError, ScriptError, SettingsError
 from gradiometer.launching.script import Target
+from gradiometer.recording.opening import is_sqlite
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
 from gradiometer.schema import Diagnosis, Finding, Outcome, Run, Trial
-from gradiometer.settings import Ignored
-
-CASES_FOLDER = ".gradiometer/cures"
-"""Where cases are kept, relative to the working directory: one folder per script and arguments."""
+from gradiometer.settings import CASES_FOLDER, Ignored
 
 GREATEST_PATIENCE_SECONDS = 1800.0
 """Wall time after which a diagnosed run that takes no step is given up: it may have data to prepare."""
@@ -232,12 +231,15 @@ def pace_of(diagnosed: Reading, findings: Sequence[Finding]) -> Pace:
     steps = max(run.step_count, 1)
     training = float(run.facts.get("training_seconds") or 0.0) + float(run.facts.get("measuring_seconds") or 0.0)
     startup = float(run.facts.get("startup_seconds") or 0.0) + 0.2
+    is_whole = run.facts.get("status") == "finished"
     return Pace(
         startup_seconds=startup,
         step_seconds=max(training / steps, 1e-5),
         step_count=steps,
         onset_step=max(finding.step for finding in findings),
         is_accelerated=str(run.facts.get("device") or "cpu") != "cpu",
+        ending_seconds=max(diagnosed.process_seconds - startup - training, 0.0) if is_whole else 0.0,
+        is_whole=is_whole,
     )
 
 
@@ -300,6 +302,8 @@ def outcome_of(finals: Finals, standings: Standings) -> tuple[Outcome, tuple[dic
         told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
         verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]
     changes = changes_of(finals.treated[winner]) if verdict == "better" else ()
+    match = finals.match_of(winner)
+    held_out = held_out_contrasts(match)
     outcome = Outcome(
         verdict=verdict,
         cures=tuple(winner.split("+")),
@@ -313,6 +317,9 @@ def outcome_of(finals: Finals, standings: Standings) -> tuple[Outcome, tuple[dic
         ranking=standings.in_order(),
         snippet=snippet_of(changes),
         detail="; ".join(text for text in details if text),
+        held_out=held_out,
+        held_out_detail="" if held_out else why_no_held_out(match),
+        equal_time=equal_time_contrast(match),
     )
     return outcome, changes
 
@@ -342,7 +349,7 @@ def target_from(path: str, arguments: Sequence[str]) -> Target:
     Raises:
         SettingsError: The run file does not say what was run.
     """
-    if not is_run_file(Path(path)):
+    if not is_sqlite(Path(path)):
         return Target(path, None, tuple(arguments))
     facts = read_run(path).facts
     script = facts.get("script")
@@ -352,12 +359,3 @@ def target_from(path: str, arguments: Sequence[str]) -> Target:
     if facts.get("is_module"):
         return Target(None, str(script), given)
     return Target(str(script), None, given)
-
-
-def is_run_file(path: Path) -> bool:
-    """Whether a file is a database rather than a script."""
-    try:
-        with path.open("rb") as file:
-            return file.read(16) == b"SQLite format 3\0"
-    except OSError:
-        return False

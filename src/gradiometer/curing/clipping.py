@@ -25,9 +25,9 @@ import numpy as np
 import torch
 from torch.optim import LBFGS, SGD, Optimizer
 
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding, FloatArray, Run
+from gradiometer.schema import FloatArray, Run
 from gradiometer.units import format_setting
 
 HEALTHY_FACTOR = 10.0
@@ -41,7 +41,7 @@ FALLBACK_NORM = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class ClipGradients:
+class ClipGradients(Labelled):
     """Bound the norm of all gradients together.
 
     Attributes:
@@ -72,13 +72,9 @@ class ClipGradients:
         return cls(max_norm)
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        return self.name if self.max_norm is None else f"{self.name}:{format_setting(self.max_norm)}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause and condition."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str | None:
+        """As it is written behind the name."""
+        return None if self.max_norm is None else format_setting(self.max_norm)
 
     def apply(self, patient: Patient) -> str:
         """Register the clipping before every step of this optimizer."""

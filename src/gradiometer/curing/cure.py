@@ -81,6 +81,32 @@ class Cure(Protocol):
         ...
 
 
+class Labelled:
+    """What cures with one setting share: a label of name and setting, and the tables that say what they fit.
+
+    Attributes:
+        name: Its key in `CURES`.
+    """
+
+    __slots__ = ()
+
+    name: ClassVar[str]
+
+    @property
+    def setting(self) -> str | None:
+        """Its setting as it is written, None where that is left to the cure."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """How it is written."""
+        return self.name if self.setting is None else f"{self.name}:{self.setting}"
+
+    def fits(self, finding: Finding) -> bool:
+        """By cause and condition, as the prescriptions have it."""
+        return fits_by_table(self.label, finding)
+
+
 def fits_by_table(label: str, finding: Finding) -> bool:
     """Whether the prescriptions name this kind of cure for the finding's cause, and it can act on its condition."""
     prescribed = PRESCRIPTIONS.get(finding.cause.name, PRESCRIPTIONS["unknown"])

@@ -62,9 +62,9 @@ def canonical_shape(layer: nn.Module) -> list[int]:
 
 
 CALLS = {
-    "uniform": "weight.uniform_(-scale, scale, generator=generator)",
-    "normal": "weight.normal_(0.0, scale, generator=generator)",
-    "orthogonal": "nn.init.orthogonal_(weight, scale, generator=generator)",
+    "uniform": "weight.uniform_(-scale, scale, generator=random_numbers)",
+    "normal": "weight.normal_(0.0, scale, generator=random_numbers)",
+    "orthogonal": "nn.init.orthogonal_(weight, scale, generator=random_numbers)",
 }
 """How each distribution is drawn into `weight`."""
 
@@ -92,7 +92,7 @@ def redrawing_code(model: nn.Module, draws: Mapping[str, Draw], seed: int) -> st
         f"import torch\n{'from torch import nn' + chr(10) if 'orthogonal' in used else ''}\n"
         f"# layer: {', '.join(name.replace('_', ' ') for name in names)}\n"
         f"draws = {{\n{rows}}}\n"
-        f"generator = torch.Generator().manual_seed({seed})\n"
+        f"random_numbers = torch.Generator().manual_seed({seed})\n"
         "with torch.no_grad():\n"
         f"    for place, {target} in draws.items():\n" + "".join(f"        {line}\n" for line in body)
     )
@@ -129,7 +129,7 @@ def _bias_lines(columns: list[str]) -> list[str]:
     if "bias_scale" in columns:
         lines += [
             "if bias_scale:",
-            "    layer.bias.copy_(torch.zeros(layer.bias.shape).normal_(0.0, bias_scale, generator=generator))",
+            "    layer.bias.copy_(torch.zeros(layer.bias.shape).normal_(0.0, bias_scale, generator=random_numbers))",
         ]
     if "input_mean" in columns:
         lines += ["if input_mean:", "    layer.bias.sub_(input_mean * layer.weight.flatten(1).sum(1))"]

@@ -30,11 +30,11 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table, listed_in_words
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement, listed_in_words
 from gradiometer.curing.drawing import Draw, canonical_shape, is_transposed, redraw, redrawing_code
 from gradiometer.curing.survey import WeightedLayer, hidden_activation, weighted_layers
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding
+from gradiometer.measuring.layers import weighted_fans
 from gradiometer.theory.critical_scale import critical_scale
 
 SCHEMES = ("glorot", "he", "critical")
@@ -42,7 +42,7 @@ SCHEMES = ("glorot", "he", "critical")
 
 
 @dataclass(frozen=True, slots=True)
-class RedrawWeights:
+class RedrawWeights(Labelled):
     """Draw all weights anew.
 
     Attributes:
@@ -69,13 +69,9 @@ class RedrawWeights:
         return cls(setting or "critical")
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        return f"{self.name}:{self.scheme}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause and condition."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str:
+        """As it is written behind the name."""
+        return self.scheme
 
     def apply(self, patient: Patient) -> str:
         """Copy new weights into the same parameters; the optimizer's memory of them is wiped."""
@@ -107,7 +103,7 @@ class RedrawWeights:
         """Glorot for all layers, or He for all but the output layer."""
 
         def choose(layer: WeightedLayer, is_first: bool, is_last: bool) -> Draw:  # noqa: FBT001 - called in one place
-            fan_in, fan_out = fans_of(layer)
+            fan_in, fan_out = weighted_fans(layer)
             if self.scheme == "he" and not is_last:
                 return Draw("normal", rounded(math.sqrt(2.0 / fan_in)))
             return Draw("uniform", rounded(math.sqrt(6.0 / (fan_in + fan_out))))
@@ -143,25 +139,10 @@ def rounded(scale: float) -> float:
     return float(f"{scale:.6g}")
 
 
-def fans_of(layer: WeightedLayer) -> tuple[float, float]:
-    """Inputs that one unit sums over and outputs that one input reaches.
-
-    A convolution that skips positions (stride) reaches fewer outputs, a transposed one sums over fewer inputs; as in
-    torch and in the papers only the latter is taken into account, since it changes the forward signal.
-    """
-    shape = canonical_shape(layer)
-    positions = math.prod(shape[2:])
-    fan_in, fan_out = float(shape[1] * positions), float(shape[0] * positions)
-    if is_transposed(layer):
-        groups, stride = int(layer.groups), math.prod(layer.stride)  # type: ignore[arg-type]
-        fan_in /= groups * stride
-    return fan_in, fan_out
-
-
 def orthogonal_factor(layer: WeightedLayer) -> float:
     """What brings an orthogonal matrix's entries to variance 1 / fan_in, so that the forward signal keeps its size."""
     shape = canonical_shape(layer)
-    return math.sqrt(max(shape[0], math.prod(shape[1:])) / fans_of(layer)[0])
+    return math.sqrt(max(shape[0], math.prod(shape[1:])) / weighted_fans(layer)[0])
 
 
 def input_rms(patient: Patient) -> float:

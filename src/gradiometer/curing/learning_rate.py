@@ -23,14 +23,13 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding
 from gradiometer.units import format_number, format_setting
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeLearningRate:
+class ChangeLearningRate(Labelled):
     """Multiply every group's learning rate by a factor, or set it.
 
     Attributes:
@@ -63,14 +62,9 @@ class ChangeLearningRate:
         return cls(factor=number) if setting[0] == "x" else cls(value=number)
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        setting = f"x{format_setting(self.factor)}" if self.value is None else f"={format_setting(self.value)}"
-        return f"{self.name}:{setting}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause, and by condition: updates too large ask for less, too small for more."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str:
+        """As it is written behind the name."""
+        return f"x{format_setting(self.factor)}" if self.value is None else f"={format_setting(self.value)}"
 
     def apply(self, patient: Patient) -> str:
         """Change the rates of a constructed optimizer."""

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table, listed_in_words
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement, listed_in_words
 from gradiometer.curing.survey import (
     NORMS,
     WeightedLayer,
@@ -37,7 +37,6 @@ from gradiometer.curing.survey import (
     weighted_layers,
 )
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding
 
 KINDS = ("batch", "layer")
 """Kinds of normalisation that can be forced."""
@@ -98,7 +97,7 @@ for first_place, norm in norms.items():
 
 
 @dataclass(frozen=True, slots=True)
-class InsertNormalisation:
+class InsertNormalisation(Labelled):
     """Put a normalising layer between every hidden layer and its activation.
 
     Attributes:
@@ -123,13 +122,9 @@ class InsertNormalisation:
         return cls(setting or None)
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        return self.name if self.kind is None else f"{self.name}:{self.kind}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause and condition."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str | None:
+        """As it is written behind the name."""
+        return self.kind
 
     def apply(self, patient: Patient) -> str:
         """Put layer and norm in the layer's place; the norm's parameters join the layer's in their group."""

@@ -27,9 +27,8 @@ from typing import Any, ClassVar
 import torch
 from torch.optim import Optimizer
 
-from gradiometer.curing.cure import Moment, Patient, Placement, fits_by_table
+from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
 from gradiometer.errors import CureRefusedError, SettingsError
-from gradiometer.schema import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ KEPT = ("weight_decay", "maximize")
 
 
 @dataclass(frozen=True, slots=True)
-class ExchangeOptimizer:
+class ExchangeOptimizer(Labelled):
     """Turn the optimizer into one of another class.
 
     Attributes:
@@ -87,13 +86,9 @@ class ExchangeOptimizer:
         return cls(setting or "adam")
 
     @property
-    def label(self) -> str:
-        """How it is written."""
-        return f"{self.name}:{self.to}"
-
-    def fits(self, finding: Finding) -> bool:
-        """By cause and condition."""
-        return fits_by_table(self.label, finding)
+    def setting(self) -> str:
+        """As it is written behind the name."""
+        return self.to
 
     def apply(self, patient: Patient) -> str:
         """Exchange the class of a constructed optimizer that has not stepped yet, in place."""

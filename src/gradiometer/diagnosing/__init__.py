@@ -1,16 +1,18 @@
 """From a `Run` to what is wrong with it: one condition per file, and one finding per chain of causes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gradiometer.diagnosing.chains import join_chains
 from gradiometer.diagnosing.dead import find_dead
 from gradiometer.diagnosing.exploding import find_exploding
 from gradiometer.diagnosing.non_finite import find_non_finite
 from gradiometer.diagnosing.saturated import find_saturated
-from gradiometer.diagnosing.seen import reason_to_doubt
+from gradiometer.diagnosing.seen import Doubt, reason_to_doubt
 from gradiometer.diagnosing.stalled import find_stalled
 from gradiometer.diagnosing.stuck import find_stuck
 from gradiometer.diagnosing.thrashing import find_thrashing
+from gradiometer.diagnosing.unopened import NOTE, is_unopened
 from gradiometer.diagnosing.vanishing import find_vanishing
 from gradiometer.schema import Diagnosis, Finding, Run, Verdict
 from gradiometer.settings import Ignored
@@ -41,11 +43,11 @@ def diagnose(run: Run, *, ignore: Sequence[Ignored] = ()) -> Diagnosis:
         it; one that the ignore list names is kept aside with its reason, and then its consequences stand alone.
     """
     if run.snapshot_count == 0 and run.loss is None:
-        return Diagnosis("unknown", coverage=run.coverage, reason=reason_to_doubt(run))
+        return unknown(run, (), (), reason_to_doubt(run))
     kept: list[Finding] = []
     ignored: list[tuple[Finding, str]] = []
     for find in CONDITIONS.values():
-        for finding in find(run):
+        for finding in noted(run, find(run)):
             rule = next((rule for rule in ignore if rule.matches(finding.condition, finding.layers)), None)
             if rule is None:
                 kept.append(finding)
@@ -53,15 +55,33 @@ def diagnose(run: Run, *, ignore: Sequence[Ignored] = ()) -> Diagnosis:
                 ignored.append((finding, rule.reason))
     findings = join_chains(kept)
     doubt = reason_to_doubt(run)
-    verdict = verdict_of(findings, doubt)
-    return Diagnosis(verdict, findings, run.coverage, doubt if verdict == "unknown" else "", tuple(ignored))
+    verdict = verdict_of(findings, is_doubted=doubt is not None)
+    if verdict == "unknown":
+        return unknown(run, findings, tuple(ignored), doubt)
+    return Diagnosis(verdict, findings, run.coverage, ignored=tuple(ignored))
 
 
-def verdict_of(findings: Sequence[Finding], doubt: str) -> Verdict:
+def unknown(
+    run: Run, findings: tuple[Finding, ...], ignored: tuple[tuple[Finding, str], ...], doubt: Doubt | None
+) -> Diagnosis:
+    """The diagnosis of a run of which too little was seen, with what would show more."""
+    if doubt is None:
+        return Diagnosis("unknown", findings, run.coverage, ignored=ignored, way_out="more_steps")
+    return Diagnosis("unknown", findings, run.coverage, doubt.reason, ignored, doubt.way_out)
+
+
+def noted(run: Run, findings: Sequence[Finding]) -> list[Finding]:
+    """Findings as they are; where parameters alone were seen, each says so among its first lines of evidence."""
+    if not is_unopened(run):
+        return list(findings)
+    return [replace(found, evidence=(*found.evidence[:3], NOTE, *found.evidence[3:])) for found in findings]
+
+
+def verdict_of(findings: Sequence[Finding], *, is_doubted: bool) -> Verdict:
     """The verdict: the worst finding's, or `unknown` where there is a reason to doubt and nothing was found."""
     severities = {finding.severity for finding in findings}
     if "critical" in severities:
         return "broken"
     if "warning" in severities:
         return "at_risk"
-    return "unknown" if doubt else "healthy"
+    return "unknown" if is_doubted else "healthy"

@@ -8,6 +8,7 @@ they fail to win back of that, so that the shares still add up to the whole.
 import math
 from collections.abc import Iterable
 
+from gradiometer.diagnosing.unopened import is_unopened
 from gradiometer.gain_budget import GainBudget, GainEntry, critical_weights_db
 from gradiometer.schema import Cause, Layer, Run
 from gradiometer.units import format_db
@@ -68,7 +69,14 @@ def causes_from(run: Run, budget: GainBudget, shares: Iterable[tuple[str, float]
     ordered = sorted(shares, key=lambda pair: -abs(pair[1]))
     found = [Cause(name, share, cause_text(name, share, run, budget)) for name, share in ordered]
     kept = [cause for cause in found if abs(cause.share_db or 0.0) >= LEAST_SHARE_DB]
-    return kept or found[:1] or [Cause("unknown", None, "the gain budget was not measured")]
+    return kept or found[:1] or [Cause("unknown", None, unknown_text(run))]
+
+
+def unknown_text(run: Run) -> str:
+    """Why a gain budget says nothing."""
+    if is_unopened(run):
+        return "layers were not opened, so what weakens or strengthens the gradient can't be told"
+    return "the gain budget was not measured"
 
 
 def cause_text(name: str, share_db: float, run: Run, budget: GainBudget) -> str:

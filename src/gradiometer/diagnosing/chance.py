@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from gradiometer.diagnosing.unopened import is_unopened, last_weights
 from gradiometer.schema import Layer, Run
 
 
@@ -35,6 +36,8 @@ def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15
         ln C, for a binary loss ln 2; None where the loss is another one, its output is unknown, or it never came near
         such a value, so that its kind can't be told.
     """
+    if is_unopened(run):
+        return presumed_chance(run, margin)
     layer = output_layer(run)
     batch_size = run.facts.get("batch_size")
     if layer is None or not layer.unit_count or not batch_size or "loss" not in run.snapshot_columns:
@@ -52,12 +55,28 @@ def chance_loss(run: Run, *, margin: float = 0.05, gradient_margin: float = 0.15
     return min(matches)[1] if matches else None
 
 
+def presumed_chance(run: Run, margin: float) -> float | None:
+    """Logarithm of C where layers were not opened: the last weights have C > 2 outputs and the loss came near ln C.
+
+    It is presumed, not known: the gradient at the output, which tells a cross-entropy, was not measured.
+    """
+    output = last_weights(run)
+    if output is None or output[1] <= 2 or "loss" not in run.snapshot_columns:
+        return None
+    chance = math.log(output[1])
+    losses = run.snapshot_columns["loss"]
+    return chance if bool((np.abs(losses - chance) <= margin * chance).any()) else None
+
+
 def possible_chance(run: Run) -> float | None:
     """What a constant guess would give if the loss were a cross-entropy, which nothing speaks against.
 
     Returns:
         ln C; None for a mean squared error and where the output is unknown.
     """
+    if is_unopened(run):
+        output = last_weights(run)
+        return None if output is None else math.log(max(output[1], 2))
     layer = output_layer(run)
     if layer is None or not layer.unit_count or is_squared_error(run):
         return None

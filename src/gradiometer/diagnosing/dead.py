@@ -19,6 +19,7 @@ Source:
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,8 @@ from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
+from gradiometer.diagnosing.unopened import is_unopened
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, idle_snapshots, largest_weights, layer_of, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, FloatArray, Layer, Run, Severity
 from gradiometer.units import decibels, format_share
@@ -68,6 +70,8 @@ def find_dead(
         One finding or none; `info` where the loss falls all the same, and where it is too early to tell and no layer
         is dead altogether.
     """
+    if is_unopened(run):
+        return find_silent_feeds(run, large_input)
     found = dying_layers(run, least_share, least_examples)
     if not found:
         return []
@@ -106,11 +110,12 @@ def severity_of(found: list[DyingLayer], loss: LossMotion) -> Severity:
 def dying_layers(run: Run, least_share: float, least_examples: int) -> list[DyingLayer]:
     """All rectifier layers that have too many dead units at the end of what was measured."""
     found = []
+    biases = {parameter.name: column for column, parameter in enumerate(run.parameters) if len(parameter.shape) == 1}
     for column, layer in enumerate(run.layers):
         known = ACTIVATIONS.get(layer.activation or "")
         if known is None or not known.is_rectifier:
             continue
-        shares = dead_shares(run, column, least_examples)
+        shares = dead_shares(run, column, feeding_bias(run, column, biases), least_examples)
         onset = lasting_onset(np.nan_to_num(shares) >= least_share)
         if onset is not None:
             share = float(shares[-1])
@@ -119,7 +124,7 @@ def dying_layers(run: Run, least_share: float, least_examples: int) -> list[Dyin
     return found
 
 
-def dead_shares(run: Run, column: int, least_examples: int) -> FloatArray:
+def dead_shares(run: Run, column: int, bias: int | None, least_examples: int) -> FloatArray:
     """Share of dead units in each full measurement: of the window, and all of them where the layer gives zero.
 
     The window of a run that is seldom measured reaches far back, to when units that have died since were alive; a
@@ -128,19 +133,18 @@ def dead_shares(run: Run, column: int, least_examples: int) -> FloatArray:
     columns = run.layer_columns
     examples = columns["window_examples"][:, column]
     shares = np.where(np.nan_to_num(examples) >= least_examples, columns["dead_share"][:, column], np.nan)
-    silent = silent_shares(run, column, least_examples)
+    silent = silent_shares(run, bias, least_examples)
     is_silent = (columns["output_rms"][:, column] == 0.0) & (np.nan_to_num(examples) >= min(16, least_examples))
     return np.where(is_silent, 1.0, np.fmax(shares, silent))
 
 
-def silent_shares(run: Run, column: int, least_examples: int) -> FloatArray:
+def silent_shares(run: Run, bias: int | None, least_examples: int) -> FloatArray:
     """Share of units without gradient in every one of the last few measurements, from the bias that feeds the layer.
 
     Returns:
         The smallest zero share of that bias' gradient over the last measurements that together saw enough examples;
         nan where there is no such bias, or too few examples.
     """
-    bias = feeding_bias(run, column)
     shares = np.full(run.snapshot_count, np.nan)
     batch_size = int(run.facts.get("batch_size") or 0)
     if bias is None or batch_size < 16:
@@ -152,15 +156,76 @@ def silent_shares(run: Run, column: int, least_examples: int) -> FloatArray:
     return shares
 
 
-def feeding_bias(run: Run, column: int) -> int | None:
-    """Column of the bias of the layer executed just before an activation; None where that has none."""
+def feeding_bias(run: Run, column: int, biases: Mapping[str, int]) -> int | None:
+    """Column of the bias of the layer executed just before an activation; None where that has none.
+
+    Args:
+        run: The run.
+        column: The activation's column.
+        biases: Columns of all parameters of one dimension, by name.
+    """
     if column == 0 or run.layers[column - 1].unit_count != run.layers[column].unit_count:
         return None
     names = run.layers[column - 1].parameters if run.layers[column - 1].fan_in is not None else ()
-    for index, parameter in enumerate(run.parameters):
-        if parameter.name in names and len(parameter.shape) == 1:
-            return index
-    return None
+    return next((biases[name] for name in names if name in biases), None)
+
+
+def find_silent_feeds(run: Run, large_input: float) -> list[Finding]:
+    """Find layers that are fed nothing but zeros where layers were not opened.
+
+    Weights whose gradient is exactly zero, beside a bias whose gradient is not, have been multiplied by zeros alone:
+    all units that feed them are dead.
+
+    Args:
+        run: The run.
+        large_input: Root mean square of the input from which on its scale is the cause.
+
+    Returns:
+        One finding at the layer nearest the loss, or none; the layer that feeds it is named.
+    """
+    columns = largest_weights(run)
+    telling = np.flatnonzero(~idle_snapshots(run))
+    for feeding, column in reversed(list(zip(columns, columns[1:], strict=False))):
+        place = lasting_onset(is_fed_zeros(run, column)[telling])
+        if place is not None and place < len(telling) - 1:
+            onset = int(telling[place])
+            return [describe_silent(run, feeding, column, onset, cause_of(run, onset, large_input))]
+    return []
+
+
+def is_fed_zeros(run: Run, column: int) -> NDArray[np.bool_]:
+    """Whether weights got exactly no gradient while a bias of their layer got one, in each full measurement."""
+    gradients, owner = run.parameter_columns["gradient_rms"], layer_of(run, run.parameters[column])
+    beside = [
+        index
+        for index, parameter in enumerate(run.parameters)
+        if len(parameter.shape) == 1 and layer_of(run, parameter) == owner
+    ]
+    has_gradient = (np.nan_to_num(gradients[:, beside]) > 0.0).any(axis=1)
+    # The norm of a gradient that is only tiny may underflow to zero; the share of zeros does not.
+    is_zero = run.parameter_columns["gradient_zero_share"][:, column] == 1.0
+    return np.asarray(is_zero & has_gradient)
+
+
+def describe_silent(run: Run, feeding: int, column: int, onset: int, cause: Cause) -> Finding:
+    """The finding in words."""
+    loss = judge_loss(run)
+    layer, fed = layer_of(run, run.parameters[feeding]), layer_of(run, run.parameters[column])
+    text = f"the weights of {spoken(fed)} get a gradient of exactly zero while its bias gets one"
+    return Finding(
+        condition="dead",
+        severity="info" if loss.is_learning else "critical",
+        layers=(layer,),
+        cause=cause,
+        evidence=(Evidence("dead units", 1.0, "", text), Evidence("fall of the loss", loss.fall_share, "", loss.text)),
+        cures=cures_for("dead", cause.name),
+        summary=(
+            f"All units between {spoken(layer)} and {spoken(fed)} are dead: {text}, so it is fed nothing but zeros, "
+            f"and {loss.text}. The cause: {cause.text}."
+        ),
+        prognosis="Dead units have no gradient and stay dead; what lies before a dead layer no longer learns.",
+        step=step_at(run, onset),
+    )
 
 
 def cause_of(run: Run, onset: int, large_input: float) -> Cause:

@@ -26,6 +26,7 @@ from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import growth_of
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
+from gradiometer.diagnosing.unopened import gradient_levels, is_unopened
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import GainBudget, gain_budget
 from gradiometer.prescribing import cures_for
@@ -49,7 +50,7 @@ def find_exploding(
     Returns:
         One finding or none; `warning` where the loss falls all the same, `info` where it has come far down.
     """
-    if not run.snapshot_count or "level_db" not in run.layer_columns:
+    if not run.snapshot_count or ("level_db" not in run.layer_columns and not is_unopened(run)):
         return []
     growth = growth_of(run)
     thrown = greatest_ratios(weight_motions(run), run.snapshot_count)
@@ -75,7 +76,7 @@ def describe(
     growth_db, ratio = growth_and_ratio
     step, budget = step_at(run, onset), gain_budget(run, onset)
     cause, *others = winning_causes(run, budget)
-    layers = growing_layers(budget, least_growth_db)
+    layers = growing_layers(run, onset, budget, least_growth_db)
     return Finding(
         condition="exploding",
         severity=severity,
@@ -102,8 +103,12 @@ def greatest_ratios(motions: tuple[WeightMotion, ...], snapshot_count: int) -> F
     return np.asarray(ratios.max(axis=0))
 
 
-def growing_layers(budget: GainBudget, least_growth_db: float) -> tuple[str, ...]:
+def growing_layers(run: Run, onset: int, budget: GainBudget, least_growth_db: float) -> tuple[str, ...]:
     """Layers at which the level stands above the threshold, the one nearest the loss first."""
+    if is_unopened(run):
+        names, levels = gradient_levels(run)
+        risen = [name for name, level in zip(names, levels[onset], strict=True) if level >= least_growth_db]
+        return tuple(reversed(risen))
     return tuple(
         entry.layer for entry in budget.entries if not math.isnan(entry.level_db) and entry.level_db >= least_growth_db
     )

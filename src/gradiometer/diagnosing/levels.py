@@ -1,27 +1,39 @@
-"""Levels along the trunk as the conditions read them: late at a layer, the lowest, and how far they rise."""
+"""Levels as the conditions read them: late at each layer, the lowest, and how far they rise.
+
+Where layers were not opened, the gradients of the weights stand in: their norm relative to that of the output's
+weights. It is no level (what a layer is fed counts too), but where a gradient vanishes or explodes it follows it.
+"""
 
 import numpy as np
 
+from gradiometer.diagnosing.unopened import gradient_levels, is_unopened
+from gradiometer.diagnosing.weight_motion import late_medians
 from gradiometer.schema import FloatArray, Run
 
 
-def level_of(run: Run, layer: str) -> float:
-    """Median level at a layer's output over the later half of the measurements that know it, dB; nan for none."""
-    names = [known.name for known in run.layers]
-    if layer not in names or "level_db" not in run.layer_columns:
-        return float("nan")
-    levels = run.layer_columns["level_db"][:, names.index(layer)]
-    known = levels[~np.isnan(levels)]
-    return float(np.median(known[len(known) // 2 :])) if len(known) else float("nan")
+def late_levels(run: Run) -> dict[str, float]:
+    """Median level at each layer's output over the later half of the measurements that know it, dB; nan for none."""
+    if is_unopened(run):
+        names, levels = gradient_levels(run)
+        return dict(zip(names, late_medians(levels).tolist(), strict=True))
+    levels = run.layer_columns.get("level_db", np.zeros((0, len(run.layers))))
+    is_known = ~np.isnan(levels)
+    late = np.full(len(run.layers), np.nan)
+    whole = is_known.all(axis=0) if len(levels) else np.zeros(len(run.layers), dtype=bool)
+    late[whole] = np.median(levels[len(levels) // 2 :, whole], axis=0) if whole.any() else np.nan
+    for column in np.flatnonzero(is_known.any(axis=0) & ~whole):
+        known = levels[is_known[:, column], column]
+        late[column] = np.median(known[len(known) // 2 :])
+    return {layer.name: float(level) for layer, level in zip(run.layers, late, strict=True)}
 
 
 def lowest_level(run: Run) -> tuple[str | None, float]:
     """The layer of the trunk with the lowest late level, and that level, dB; None and nan where no trunk was seen."""
     if not run.snapshot_count:
         return None, float("nan")
-    names = [run.layers[column].name for column in trunk_columns(run)]
-    found = [(level_of(run, name), name) for name in names]
-    known = [(level, name) for level, name in found if not np.isnan(level)]
+    levels = late_levels(run)
+    names = list(levels) if is_unopened(run) else [run.layers[column].name for column in trunk_columns(run)]
+    known = [(levels[name], name) for name in names if not np.isnan(levels[name])]
     if not known:
         return None, float("nan")
     level, name = min(known)
@@ -39,6 +51,9 @@ def trunk_columns(run: Run) -> tuple[int, ...]:
 
 def growth_of(run: Run) -> FloatArray:
     """Highest finite level on the trunk in each full measurement, dB; nan where no level is known."""
+    if is_unopened(run):
+        levels = gradient_levels(run)[1]
+        return np.asarray(np.where(np.isfinite(levels), levels, -np.inf).max(axis=1, initial=-np.inf))
     levels, positions = run.layer_columns["level_db"], run.layer_columns["trunk_position"]
     on_trunk = np.where(np.isnan(positions) | ~np.isfinite(levels), -np.inf, levels)
     if on_trunk.shape[1] == 0:

@@ -18,6 +18,7 @@ Source:
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,7 +28,8 @@ from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import judge_loss
 from gradiometer.diagnosing.naming import capital, spoken
 from gradiometer.diagnosing.onsets import first_onset
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
+from gradiometer.diagnosing.unopened import is_unopened
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, idle_snapshots, layer_of, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run
 from gradiometer.units import decibels, format_number
@@ -129,13 +131,13 @@ def kind_at(run: Run, index: int) -> tuple[str, tuple[str, ...]]:
     outputs = bad_layers(run, index, "output_nonfinite_count")
     gradients = bad_layers(run, index, "gradient_nonfinite_count")
     if np.nan_to_num(run.parameter_columns["weight_nonfinite_count"][index]).sum() > 0.0:
-        return "weights", outputs or gradients
+        return "weights", outputs or gradients or bad_owners(run, index, "weight_nonfinite_count")
     if outputs:
         return "forward", outputs
     if not math.isfinite(run.snapshot_columns["loss"][index]):
         output = output_layer(run)
         return "loss", (output.name,) if output is not None else ()
-    return "gradient", gradients[::-1]
+    return "gradient", gradients[::-1] or bad_owners(run, index, "gradient_nonfinite_count")
 
 
 def bad_layers(run: Run, index: int, column: str) -> tuple[str, ...]:
@@ -144,13 +146,37 @@ def bad_layers(run: Run, index: int, column: str) -> tuple[str, ...]:
     return tuple(layer.name for layer, count in zip(run.layers, counts, strict=True) if count > 0.0)
 
 
+def bad_owners(run: Run, index: int, column: str) -> tuple[str, ...]:
+    """Layers named by their parameters with such a count above zero, the one nearest the loss first."""
+    counts = np.nan_to_num(run.parameter_columns[column][index])
+    bad = [layer_of(run, parameter) for parameter, count in zip(run.parameters, counts, strict=True) if count > 0.0]
+    return tuple(dict.fromkeys(reversed(bad)))
+
+
 def lasts(run: Run) -> bool:
-    """Whether the last recorded loss, or a weight in the last full measurement, is not finite."""
-    series = run.loss
-    if series is not None and len(series.nonfinite_counts) and series.nonfinite_counts[-1] > 0:
-        return True
+    """Whether a weight in the last full measurement, or the last recorded loss, is not finite.
+
+    One loss at the end counts only where no earlier one was followed by a finite one, and none does where the steps
+    with such a loss brought no gradient: an empty batch gives NaN and harms nothing.
+    """
     counts = run.parameter_columns.get("weight_nonfinite_count")
-    return counts is not None and len(counts) > 0 and bool(np.nan_to_num(counts[-1]).sum() > 0.0)
+    if counts is not None and len(counts) and np.nan_to_num(counts[-1]).sum() > 0.0:
+        return True
+    series = run.loss
+    is_bad = np.zeros(0, dtype=bool) if series is None else series.nonfinite_counts > 0
+    if not len(is_bad) or not is_bad[-1] or are_bad_losses_idle(run):
+        return False
+    has_passed = bool((is_bad[:-1] & ~is_bad[1:]).any())
+    return not has_passed or bool(is_bad[-2:].all())
+
+
+def are_bad_losses_idle(run: Run) -> bool:
+    """Whether full measurements fell on losses that are not finite, and none of those steps brought a gradient."""
+    if "loss" not in run.snapshot_columns or run.loss is None:
+        return False
+    bad_steps = run.loss.steps[run.loss.nonfinite_counts > 0]
+    is_bad = np.isin(run.snapshot_steps, bad_steps)
+    return bool(is_bad.any() and idle_snapshots(run)[is_bad].all())
 
 
 def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) -> Cause:
@@ -167,9 +193,19 @@ def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) 
         return Cause(
             "weight_scale", decibels(largest), f"outputs had grown to {format_number(largest)} (rms) through the layers"
         )
+    if is_empty_batch(run, origin):
+        return Cause("loss", None, "no gradient came of that step: its batch was empty, and the mean of nothing is NaN")
+    if is_unopened(run):
+        return Cause("unknown", None, "layers were not opened, so where it began can't be told: a layer or the loss")
     if origin.kind in {"loss", "weights"}:
         return Cause("loss", None, loss_text(run))
     return Cause("number_format", None, "an operation in that layer left the range of its number format")
+
+
+def is_empty_batch(run: Run, origin: Origin) -> bool:
+    """Whether the step at which the loss was no number brought no gradient at all."""
+    is_here = run.snapshot_steps == origin.step
+    return origin.kind == "loss" and bool(idle_snapshots(run)[is_here].any())
 
 
 def is_bad_input(run: Run, origin: Origin) -> bool:
@@ -223,21 +259,31 @@ def where_text(run: Run, origin: Origin) -> str:
     if origin.kind == "forward":
         name = capital(spoken(first))
         return f"{name} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
+    if is_unopened(run) and origin.kind == "gradient":
+        return (
+            f"The loss is finite {seen}, but gradients of weights are not, nearest the loss those of {spoken(first)}."
+        )
+    if is_unopened(run):
+        more = " and others" if len(origin.layers) > 1 else ""
+        return f"The weights of {spoken(first)}{more} are NaN or infinite {seen}{finite_text(run, origin)}."
     if origin.kind == "gradient":
         name = spoken(first)
         return f"Outputs and loss are finite {seen}, but the gradient at {name} is not: it began there or in the loss."
-    last = (
-        ""
-        if origin.finite_index is None
-        else f" (all was finite at step {int(run.snapshot_steps[origin.finite_index])})"
-    )
+    last = finite_text(run, origin)
     return f"The weights are NaN or infinite {seen}{last}; by then every layer from {first or 'the first'} on is."
+
+
+def finite_text(run: Run, origin: Origin) -> str:
+    """When all was finite last, in words; empty where it never was."""
+    if origin.finite_index is None:
+        return ""
+    return f" (all was finite at step {int(run.snapshot_steps[origin.finite_index])})"
 
 
 def evidence_of(run: Run, origin: Origin) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
     found = [Evidence("first step", origin.step, "", f"first seen at step {origin.step}, in the {origin.kind}")]
-    if origin.finite_index is not None:
+    if origin.finite_index is not None and not is_unopened(run):
         step = int(run.snapshot_steps[origin.finite_index])
         largest = largest_output(run, origin.finite_index)
         found.append(
@@ -248,4 +294,23 @@ def evidence_of(run: Run, origin: Origin) -> tuple[Evidence, ...]:
                 f"at step {step} no output was above {format_number(largest)} (rms)",
             )
         )
+    # Of several processes that train together: on which it began.
+    found += [
+        Evidence("ranks", event.step, "", f"at step {event.step}: {event.text}")
+        for event in run.events
+        if event.kind == "ranks"
+    ][:2]
+    found += replay_evidence(run)
     return tuple(found)
+
+
+def replay_evidence(run: Run) -> list[Evidence]:
+    """The operation that a replay of the run named, where one was made."""
+    replay = run.facts.get("replay")
+    operation = replay.get("operation") if isinstance(replay, Mapping) else None
+    if not isinstance(replay, Mapping) or not isinstance(operation, Mapping):
+        return []
+    place = f" in {spoken(str(operation['layer']))}" if operation.get("layer") else ""
+    site = f" at {operation['call_site']}" if operation.get("call_site") else ""
+    text = f"replayed, step {replay.get('step')}: {operation.get('name')}{place}{site} was the first operation"
+    return [Evidence("replayed step", replay.get("step"), "", f"{text} to give NaN or infinity")]

@@ -18,6 +18,8 @@ Source:
 """
 
 from gradiometer.diagnosing.learning import LossLimits, LossMotion, judge_loss
+from gradiometer.diagnosing.naming import spoken
+from gradiometer.diagnosing.unopened import is_unopened, last_weights
 from gradiometer.diagnosing.weight_motion import weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run, Severity
@@ -37,7 +39,7 @@ def find_stalled(run: Run, *, least_steps: int = 300) -> list[Finding]:
     loss = judge_loss(run, LossLimits(least_steps=least_steps))
     if loss.state not in {"flat", "at_chance", "relapsed"}:
         return []
-    severity = severity_of(loss)
+    severity = severity_of(loss, is_presumed=is_unopened(run))
     cause = Cause("unknown", None, "the loss alone does not say why")
     moves = "the weights move" if weight_motions(run) else "whether the weights move was not measured"
     return [
@@ -51,18 +53,26 @@ def find_stalled(run: Run, *, least_steps: int = 300) -> list[Finding]:
                 Evidence("noise of the loss", loss.noise, "", f"a single loss is {loss.noise:.2g} off its trend"),
             ),
             cures=cures_for("stalled", cause.name),
-            summary=f"The loss goes nowhere: {loss.text}, {meaning_of(loss)}; {moves}.",
+            summary=f"The loss goes nowhere: {loss.text}, {meaning_of(loss)}{presumed_text(run, loss)}; {moves}.",
             prognosis="More of the same steps will not change it.",
             step=loss.first_step + least_steps,
         )
     ]
 
 
-def severity_of(loss: LossMotion) -> Severity:
-    """How bad it is."""
+def severity_of(loss: LossMotion, *, is_presumed: bool) -> Severity:
+    """How bad it is; no more than a warning where what a constant guess gives is presumed only."""
+    if is_presumed and loss.chance is not None:
+        return "warning"
     if loss.state == "at_chance" or (loss.state == "flat" and loss.chance is not None):
         return "critical"
     return "warning" if loss.state == "relapsed" else "info"
+
+
+def presumed_text(run: Run, loss: LossMotion) -> str:
+    """What is presumed about the loss, in words; empty where it is known or not spoken of."""
+    output = last_weights(run) if is_unopened(run) and loss.chance is not None else None
+    return "" if output is None else f" if it is a cross-entropy over the {output[1]} outputs of {spoken(output[0])}"
 
 
 def meaning_of(loss: LossMotion) -> str:

@@ -25,7 +25,7 @@ from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import lowest_level
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, weight_motions
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, idle_snapshots, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run
 from gradiometer.units import decibels, format_db, format_number, format_setting
@@ -52,11 +52,13 @@ def find_stuck(run: Run, *, least_ratio: float = 1e-5, vanished_db: float = -60.
     loss = judge_loss(run)
     if fastest.late_ratio >= least_ratio or not has_gradient or loss.is_learning or loss.nonfinite_step is not None:
         return []
-    slow = ~np.any(np.stack([motion.ratios for motion in motions]) >= least_ratio, axis=0)
-    return [describe(motions, cause_of(run, fastest, vanished_db), step_at(run, first_onset(slow)), loss)]
+    is_idle = idle_snapshots(run)
+    slow = ~np.any(np.stack([motion.ratios for motion in motions]) >= least_ratio, axis=0) & ~is_idle
+    cause, step = cause_of(run, fastest, vanished_db), step_at(run, first_onset(slow))
+    return [describe(motions, cause, step, loss, idle_count=int(is_idle.sum()))]
 
 
-def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMotion) -> Finding:
+def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMotion, *, idle_count: int) -> Finding:
     """The finding in words."""
     fastest = max(motions, key=lambda motion: motion.late_ratio)
     cures = cures_for("stuck", cause.name)
@@ -67,7 +69,7 @@ def describe(motions: list[WeightMotion], cause: Cause, step: int, loss: LossMot
         severity="critical",
         layers=tuple(motion.layer for motion in motions),
         cause=cause,
-        evidence=evidence_of(fastest, motions[-1], loss),
+        evidence=(*evidence_of(fastest, motions[-1], loss), *idle_evidence(idle_count)),
         cures=cures,
         summary=(
             f"The weights barely move: even the fastest, those of {spoken(fastest.layer)}, change by only "
@@ -106,6 +108,14 @@ def lift_of(fastest: WeightMotion) -> float:
     """By how much to raise the learning rate, to the usual ratio: a power of ten, rounded up, at most a million."""
     ratio = max(fastest.late_ratio, 1e-12)
     return 10.0 ** min(6, max(1, math.ceil(math.log10(USUAL_RATIO / ratio))))
+
+
+def idle_evidence(count: int) -> tuple[Evidence, ...]:
+    """That measured steps without any gradient were left out; nothing where there was none."""
+    if not count:
+        return ()
+    text = f"{count} measured steps brought no gradient at all (an empty batch?) and were left out"
+    return (Evidence("steps without gradient", count, "", text),)
 
 
 def evidence_of(fastest: WeightMotion, earliest: WeightMotion, loss: LossMotion) -> tuple[Evidence, ...]:

@@ -26,9 +26,10 @@ import numpy as np
 
 from gradiometer.diagnosing.causes import losing_causes
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
-from gradiometer.diagnosing.levels import level_of, lowest_level
+from gradiometer.diagnosing.levels import late_levels, lowest_level
 from gradiometer.diagnosing.naming import capital, spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
+from gradiometer.diagnosing.unopened import is_unopened
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
@@ -91,7 +92,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
     budget = gain_budget(run, starved.onset)
     cause, *others = losing_causes(run, budget)
     slowest, feeding = starved.motions[-1], starved.feeding
-    level_db = level_of(run, slowest.layer)
+    level_db = late_levels(run).get(slowest.layer, math.nan)
     return Finding(
         condition="vanishing",
         severity=severity,
@@ -101,7 +102,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         cures=cures_for("vanishing", cause.name),
         summary=(
             f"From {spoken(starved.motions[0].layer)} back to the input the weights do not learn: the gradient "
-            f"arrives at {spoken(slowest.layer)} {level_text(level_db)}, and its weights move by "
+            f"{arrives(run, slowest.layer, level_db)}, and its weights move by "
             f"{format_number(slowest.late_ratio)} of their size a step, those of {spoken(feeding.layer)} by "
             f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
         ),
@@ -126,9 +127,10 @@ def find_starved(
         return None
     paces = [pace_of(motion) for motion in motions]
     fastest = running_greatest(paces)
+    levels = late_levels(run)
     first = len(motions)
     for rank in range(len(motions) - 1, 0, -1):
-        motion, late, level_db = motions[rank], motions[rank].late_ratio, level_of(run, motions[rank].layer)
+        motion, late, level_db = motions[rank], motions[rank].late_ratio, levels.get(motions[rank].layer, math.nan)
         feeding_ratio = paces[fastest[rank - 1]]
         is_slow = motion.is_still_zero or late < min(least_ratio, least_contrast * feeding_ratio)
         if not is_slow or not level_db < floor_db:
@@ -182,18 +184,29 @@ def faint_gradient(run: Run, telling_db: float) -> list[Finding]:
             cause=cause,
             evidence=(Evidence("level", level_db, "dB", f"level at {spoken(layer)}: {format_db(level_db)}"),),
             cures=cures_for("vanishing", cause.name),
-            summary=f"The gradient arrives at {spoken(layer)} {level_text(level_db)}; {moves}. {capital(cause.text)}.",
+            summary=f"The gradient {arrives(run, layer, level_db)}; {moves}. {capital(cause.text)}.",
             prognosis="Under Adam and its kin this need not hurt; under plain descent such layers stand still.",
             other_causes=tuple(others),
         )
     ]
 
 
+def arrives(run: Run, layer: str, level_db: float) -> str:
+    """How a layer's gradient arrives, in words; where layers were not opened, that of its weights."""
+    if is_unopened(run):
+        weak = "exactly zero" if level_db == -math.inf else f"{level_text(level_db)}'s weights"
+        return f"of the weights of {spoken(layer)} is {weak}"
+    return f"arrives at {spoken(layer)} {level_text(level_db)}"
+
+
 def level_text(level_db: float) -> str:
     """A level in words."""
     if level_db == -math.inf:
         return "as exactly zero"
-    return f"at {format_db(level_db)}, {10.0 ** (-level_db / 20.0):.1e} times weaker than at the output"
+    # A power of ten by hand: below -6160 dB the factor is beyond what a float holds.
+    exponent = -level_db / 20.0
+    mantissa, power = 10.0 ** (exponent % 1.0), math.floor(exponent)
+    return f"at {format_db(level_db)}, {mantissa:.1f}e{power:+03d} times weaker than at the output"
 
 
 def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Evidence, ...]:

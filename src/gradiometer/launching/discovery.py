@@ -9,7 +9,7 @@ import functools
 import gc
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -20,15 +20,20 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from gradiometer.launching.succession import Succession
-from gradiometer.measuring.backward import start_listening, stop_listening
+from gradiometer.measuring.backward import Pairs, start_listening, stop_listening
 from gradiometer.measuring.compiled import CompileWatch
 from gradiometer.measuring.guarding import call_site, is_traced, user_frame
 from gradiometer.measuring.parameters import members
+from gradiometer.measuring.ranks import unwrapped
+from gradiometer.measuring.ranks_shards import is_sharded
 from gradiometer.schema import Event
 from gradiometer.session import Session
 
 SETTLING_STEPS = 50
 """Steps after which the search for roots ends although the optimizers hold more than the roots own."""
+
+EAGER_STEPS = 2
+"""The same where compiled code runs eagerly as long as the search goes on; these steps are measured in full anyway."""
 
 
 class Treatment(Protocol):
@@ -83,7 +88,7 @@ class Discovery:
         self._constructing = Depth()
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
-        self._compiling = CompileWatch(self._close_modules)
+        self._compiling = CompileWatch(self._meet_compiled)
         self._originals: dict[type, Any] = {}
         self._when_succeeded = when_succeeded
         self._succession = Succession(self.probe, self._join, self._succeed)
@@ -97,7 +102,7 @@ class Discovery:
         self._hook()
         if self.treatment is not None:
             self._move_behind()
-            self.probe.when_hooked = self._move_behind
+            self.probe.full_step.when_hooked = self._move_behind
         start_listening(self)
         self.probe.prepare()
         self._succession.start()
@@ -117,16 +122,35 @@ class Discovery:
 
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """Attach the probe at the latest when a gradient is asked for: an optimizer may hold bare tensors only."""
+        if self._attach_late():
+            self.probe.before_backward(tensors)
+
+    def before_gradients(self, tensors: tuple[Tensor, ...]) -> None:
+        """The same where the script is handed the gradients."""
+        if self._attach_late():
+            self.probe.before_gradients(tensors)
+
+    def _attach_late(self) -> bool:
+        """Attach the probe where no root has been called; whether it has to be told of the pass under way."""
         if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
             with self._sheltered():
                 if not self.probe.roots:
                     self._adopt_owner()
                 self.probe.attach()
                 self.session.describe()
-                self.probe.before_backward(tensors)
                 self._has_late_pass = True
+                return True
         elif not self._has_late_pass:
             stop_listening(self)
+        return False
+
+    def wants_gradients_of(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether `torch.autograd.grad` for these is the training's backward pass, amid which to attach the probe."""
+        if self.probe.is_attached:
+            stop_listening(self)
+            return False
+        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        return 2 * sum(id(tensor) in held for tensor in inputs) > len(inputs)
 
     def _adopt_owner(self) -> None:
         """Take the smallest module that owns all that is optimized for the root: no forward was watched."""
@@ -136,14 +160,15 @@ class Discovery:
         if owners:
             self.probe.watch_root(min(owners, key=lambda module: sum(1 for _ in module.modules())))
 
-    def _close_modules(self) -> None:
-        """The script is about to compile something: no module hook may be there when it is called."""
-        self._is_settled = True
-        self._unhook()
-        if self._entry is not None:
-            self._entry.remove()
-            self._entry = None
-        self.probe.close_modules()
+    def _meet_compiled(self) -> None:
+        """The script is about to compile: no module hook may be there when that runs, or, opened, it runs eagerly."""
+        if not self.probe.full_step.opens_compiled:
+            self._is_settled = True
+            self._unhook()
+            if self._entry is not None:
+                self._entry.remove()
+                self._entry = None
+        self.probe.meet_compiled()
 
     def after_backward(self) -> None:
         """Tell the probe of the pass amid which it was attached."""
@@ -152,8 +177,16 @@ class Discovery:
             self.probe.after_backward()
             stop_listening(self)
 
+    def after_gradients(self, gradients: Pairs) -> None:
+        """The same where they were handed to the script."""
+        if self._has_late_pass:
+            self._has_late_pass = False
+            self.probe.after_gradients(gradients)
+            stop_listening(self)
+
     def _hook(self) -> None:
-        if not self._handles and not self.probe.is_closed:
+        if not self._handles and not self.probe.full_step.is_closed:
+            self.probe.full_step.stance.hold("search")
             self._handles = [
                 register_module_forward_pre_hook(self._before_module),
                 register_module_forward_hook(self._after_module, always_call=True),
@@ -163,6 +196,7 @@ class Discovery:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+        self.probe.full_step.stance.release("search")
 
     def _wrap(self, kind: type[Optimizer]) -> None:
         original = self._originals[kind] = kind.__init__
@@ -216,14 +250,14 @@ class Discovery:
     def _join(self, optimizer: Optimizer) -> None:
         """An optimizer belongs to the training; what it holds may be a further root's."""
         self.probe.watch_optimizer(optimizer)
-        self._is_settled = self.probe.is_closed
+        self._is_settled = self.probe.full_step.is_closed
         self._hook()
 
     def _succeed(self) -> None:
         """Another training has begun: measure no more."""
         with self._sheltered():
             text = f"another training began after step {self.probe.step}, this run holds the first"
-            self.probe.notes.append(text)
+            self.probe.full_step.notes.append(text)
             self.session.writer.add_event(Event(self.probe.step, "note", f"{text} ({call_site(3)})"))
             self.probe.rest()
             self._is_settled = True
@@ -255,7 +289,7 @@ class Discovery:
 
     def _look_at(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is called that no root's forward called: it may be a root, known or new."""
-        is_known = id(module) in self.probe.memory.root_ids
+        is_known = id(unwrapped(module)) in self.probe.full_step.memory.root_ids
         if is_known and self.treatment is not None:
             self._outermost = module
             return
@@ -277,7 +311,9 @@ class Discovery:
             probe.attach()
             self.session.describe()
             # The probe's own hook was set amid this call, too late to be told of it.
-            probe.before_module(module, args)
+            if unwrapped(module) is module:
+                probe.full_step.before_module(module, args)
+                probe.batches.note(module, args, {})
 
     def _enter_forward(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Global pre-hook of a treatment; kept behind the probe's, so that measuring sees what the cure has made."""
@@ -305,14 +341,16 @@ class Discovery:
     def _settle(self) -> None:
         """End the search when the roots own all that the optimizers hold, or nothing more is to be expected."""
         owned = {id(parameter) for root in self.probe.roots.values() for parameter in root.parameters()}
-        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
-        missing = held - owned
-        if missing and self.probe.step < SETTLING_STEPS:
+        # A sharded parameter is not in its module while that runs: another tensor, put together, stands for it.
+        optimized = [tensor for optimizer in self.probe.optimizers for _, tensor in members(optimizer)]
+        missing = {id(tensor) for tensor in optimized if not is_sharded(tensor)} - owned
+        is_eager = self.probe.full_step.stance.is_needed
+        if missing and self.probe.step < (EAGER_STEPS if is_eager else SETTLING_STEPS):
             return
         self._is_settled = True
         self.session.describe()
         if missing:
-            self.probe.notes.append(f"{len(missing)} optimized tensors belong to no module that was called")
+            self.probe.full_step.notes.append(f"{len(missing)} optimized tensors belong to no module that was called")
         if self.treatment is None:
             self._unhook()
 

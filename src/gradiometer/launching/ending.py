@@ -11,6 +11,7 @@ from gradiometer.errors import ScriptError
 from gradiometer.launching.limits import TrainingStopped
 
 INTERRUPTED = 130
+TERMINATED = 143
 _OUR_FOLDER = str(Path(__file__).parent.parent) + "/"
 _LAB_FOLDER = f"{_OUR_FOLDER}lab/"  # its programs are scripts like any other
 
@@ -20,7 +21,7 @@ class Ending:
     """How a script ended.
 
     Attributes:
-        exit_code: What `python` would hand to the shell: 0 to 255; 130 after Ctrl-C.
+        exit_code: What `python` would hand to the shell: 0 to 255; 130 after Ctrl-C, 143 after SIGTERM.
         exception: What the script did not catch; None after a quiet end, `sys.exit` included.
         traceback_text: The traceback as `python` prints it, without frames of gradiometer; empty without exception.
         was_stopped: Ended by `TrainingStopped`, the step limit, or by what the script did on meeting it.

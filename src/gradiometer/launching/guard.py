@@ -39,7 +39,7 @@ from gradiometer.launching.guarded_files import GuardedFiles
 from gradiometer.launching.guarded_libraries import PACKAGES, connecting, replacements_in
 from gradiometer.launching.overlay import Overlay
 from gradiometer.launching.package_import import ImportWatch
-from gradiometer.launching.replacing import Replacing
+from gradiometer.launching.replacing import Replacing, undo_all
 
 
 class FileGuard:
@@ -77,7 +77,7 @@ class FileGuard:
         try:
             self._backstop.enter()
         except RuntimeError:
-            self._undo_settings()
+            undo_all(self._undo)
             raise
         self._files.is_active = True
         self._exchange_functions()
@@ -91,11 +91,7 @@ class FileGuard:
         self._replacing.undo()
         self._files.is_active = False
         self._backstop.leave()
-        self._undo_settings()
-
-    def _undo_settings(self) -> None:
-        while self._undo:
-            self._undo.pop()()
+        undo_all(self._undo)
 
     def _exchange_functions(self) -> None:
         pairs: list[tuple[Any, Any]] = []

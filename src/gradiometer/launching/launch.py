@@ -8,9 +8,10 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from gradiometer.launching.ending import INTERRUPTED, Ending
+from gradiometer.launching.ending import INTERRUPTED, TERMINATED, Ending
 from gradiometer.launching.limits import TrainingStopped, seed_everything
 from gradiometer.launching.script import Target, run_target
+from gradiometer.recording.keeping import Keeping
 from gradiometer.recording.provenance import gather_provenance
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ class Launch:
         when_watching: Called once with the session when torch is there.
         when_ending: Called once when the script has ended, before the run file is closed.
         max_bytes: Bound of the run file's size.
+        open_compiled: Measure the layers of compiled models too.
+        dear: Dear measurements that take turns on full steps; None for all.
+        keeping: What may be kept beside the run file; a trial keeps nothing, whatever this says.
+        is_silent: This is one of several processes, and another one writes; it measures only its part for that one.
         is_stop_asked: Asked after every step; True stops the training.
         facts: Further facts for the run file.
     """
@@ -49,6 +54,10 @@ class Launch:
     when_watching: "Callable[[Session], None] | None" = None
     when_ending: Callable[[], None] | None = None
     max_bytes: int = 256 * 2**20
+    open_compiled: bool = False
+    dear: tuple[str, ...] | None = None
+    keeping: Keeping = field(default_factory=Keeping)
+    is_silent: bool = False
     is_stop_asked: Callable[[], bool] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -90,12 +99,18 @@ class Watching:
             watches_every_step=launch.watches_every_step,
             after_step=self.after_step,
             max_bytes=launch.max_bytes,
+            open_compiled=launch.open_compiled,
+            dear=launch.dear,
+            keeping=launch.keeping if launch.treatment is None else None,
         )
+        if launch.is_silent:
+            self.session.probe.stay_silent()
+        self.session.probe.teamwork.is_stop_asked = self.is_stop_asked
         target = launch.target
         words = [target.script] if target.script else ["-m", target.module or ""]
         command = shlex.join(["python", *words, *target.arguments])
         provenance = gather_provenance(target.script or target.module, target.arguments, command=command)
-        provenance["is_module"] = target.script is None
+        provenance |= {"is_module": target.script is None, "working_directory": str(Path.cwd())}
         self.session.writer.add_facts({**provenance, "seed": launch.seed, **launch.facts})
         treatment = launch.treatment(self.session) if launch.treatment else None
         self.discovery = Discovery(self.session, treatment, self.after_training)
@@ -109,14 +124,21 @@ class Watching:
         Raises:
             TrainingStopped: It is.
         """
-        launch = self.launch
-        now = monotonic()
+        limit = self.launch.step_limit
+        # Of several processes that train together one alone may not stop: the others would wait for it.
+        teamwork = self.session.probe.teamwork if self.session is not None else None
+        is_planned = teamwork is not None and teamwork.is_planned
+        is_stopping = teamwork.is_stopping if teamwork is not None and is_planned else self.is_stop_asked()
+        if is_stopping or (limit is not None and step + 1 >= limit):
+            raise TrainingStopped
+
+    def is_stop_asked(self) -> bool:
+        """Whether the training is to stop for another reason than its number of steps; its time begins here."""
+        launch, now = self.launch, monotonic()
         if self.started is None:
             self.started = now
         is_late = launch.seconds_limit is not None and now - self.started >= launch.seconds_limit
-        is_enough = launch.step_limit is not None and step + 1 >= launch.step_limit
-        if is_late or is_enough or (launch.is_stop_asked is not None and launch.is_stop_asked()):
-            raise TrainingStopped
+        return is_late or (launch.is_stop_asked is not None and launch.is_stop_asked())
 
     def after_training(self) -> None:
         """Stop the script where a limit was set: another training has begun, and this run holds the first.
@@ -197,6 +219,6 @@ def status_of(ending: Ending | None) -> str:
         return "failed"
     if ending.was_stopped:
         return "stopped"
-    if ending.exit_code == INTERRUPTED:
+    if ending.exit_code in {INTERRUPTED, TERMINATED}:
         return "interrupted"
     return "finished" if ending.exit_code == 0 else "failed"

@@ -34,8 +34,7 @@ class Replacing:
 
     def undo(self) -> None:
         """Put every original back where it was."""
-        while self._undo:
-            self._undo.pop()()
+        undo_all(self._undo)
 
     def _exchange(self, names: MutableMapping[str, Any], name: str, replacement: Any) -> None:
         original = names[name]
@@ -67,6 +66,12 @@ class Replacing:
             if original in abilities:
                 abilities.add(replacement)
                 self._undo.append(lambda known=abilities: known.discard(replacement))  # type: ignore[misc]
+
+
+def undo_all(undo: list[Callable[[], None]]) -> None:
+    """Undo what was done, the last first; nothing is left to be undone again."""
+    while undo:
+        undo.pop()()
 
 
 def _dictionaries() -> Iterator[dict[Any, Any]]:

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from gradiometer.measuring.statistics import split_norm
+from gradiometer.measuring.guarding import Guard
+from gradiometer.measuring.statistics import Number, split_norm
 
 MOST_CALLS = 100_000
 """Calls recorded in a step; a script that makes more before its first backward is measured on these."""
@@ -25,9 +27,9 @@ class Gradients:
         input_norm: Norm of the call's own contribution at its input.
     """
 
-    output_norm: Tensor | None = None
-    output_nonfinite: Tensor | None = None
-    input_norm: Tensor | None = None
+    output_norm: Number | None = None
+    output_nonfinite: Number | None = None
+    input_norm: Number | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -52,8 +54,8 @@ class Call:
     is_block: bool
     root_call: int
     block: "Call | None"
-    output_norm: Tensor | None = None
-    output_nonfinite: Tensor | None = None
+    output_norm: Number | None = None
+    output_nonfinite: Number | None = None
     element_count: int = 0
     node: tuple[Any, int] | None = None
     input_node: tuple[Any, int] | None = None
@@ -114,34 +116,23 @@ class GradientWatch:
     """Sets hooks on autograd nodes so that calls learn what gradients came back to them.
 
     Args:
-        guarded: Turns a function into one that may run inside a training: timed, and silent where it fails.
+        guard: Times the hooks and keeps their faults out of the training.
         current_pass: Number of the backward pass under way, None outside of one.
+
+    Attributes:
+        on_gradient: Told of every gradient at a call's output, with the number of the backward pass.
     """
 
-    def __init__(
-        self, guarded: Callable[[Callable[..., None]], Callable[..., None]], current_pass: Callable[[], int | None]
-    ) -> None:
-        self.guarded = guarded
+    def __init__(self, guard: Guard, current_pass: Callable[[], int | None]) -> None:
+        self.guard = guard
         self.current_pass = current_pass
+        self.on_gradient: Callable[[Call, int, Tensor], None] | None = None
 
     def watch_output(self, call: Call, output: Tensor) -> None:
         """Measure the loss gradient at a call's output when it comes."""
         place = node_of(output)
-        if place is None:
-            return
-        node, number = place
-        hands_on_its_input = place == call.input_node
-
-        def measure(gradients: tuple[Tensor | None, ...]) -> None:
-            backward_pass, gradient = self.current_pass(), gradients[number]
-            if backward_pass is None or gradient is None:
-                return
-            found = call.gradients_of(backward_pass)
-            found.output_norm, found.output_nonfinite = split_norm(gradient)
-            if hands_on_its_input:
-                found.input_norm = found.output_norm
-
-        node.register_prehook(self.guarded(measure))
+        if place is not None:
+            place[0].register_prehook(OutputHook(self, call, place[1], place == call.input_node))
 
     def watch_input(self, call: Call) -> None:
         """Measure a call's own contribution to the gradient at its input.
@@ -150,24 +141,73 @@ class GradientWatch:
         given without gradiometer. A call that reads its input more than once contributes the sum.
         """
         edges = edges_into(call)
-        parts: dict[int, list[Tensor]] = {}
-
-        def reader(number: int) -> Callable[..., None]:
-            def measure(
-                input_gradients: tuple[Tensor | None, ...], output_gradients: tuple[Tensor | None, ...]
-            ) -> None:
-                backward_pass, gradient = self.current_pass(), input_gradients[number]
-                if backward_pass is None or gradient is None:
-                    return
-                arrived = parts.setdefault(backward_pass, [])
-                arrived.append(gradient)
-                if len(arrived) == len(edges):
-                    call.gradients_of(backward_pass).input_norm = split_norm(sum_of(parts.pop(backward_pass)))[0]
-
-            return measure
-
+        parts: dict[int, list[Tensor]] | None = {} if len(edges) > 1 else None
         for node, number in edges:
-            node.register_hook(self.guarded(reader(number)))
+            node.register_hook(InputHook(self, call, number, len(edges), parts))
+
+    def has_output(self, call: Call, backward_pass: int, gradient: Tensor, *, hands_on_its_input: bool) -> None:
+        """A gradient came to a call's output."""
+        found = call.gradients_of(backward_pass)
+        found.output_norm, found.output_nonfinite = split_norm(gradient)
+        if hands_on_its_input:
+            found.input_norm = found.output_norm
+        if self.on_gradient is not None:
+            with torch.no_grad():
+                self.on_gradient(call, backward_pass, gradient)
+
+
+# Hooks are objects and not closures: a closure and its cells are ten objects for Python's collector to go through.
+@dataclass(slots=True, eq=False)
+class OutputHook:
+    """A pre-hook on the autograd node of a call's output."""
+
+    watch: GradientWatch
+    call: Call
+    number: int
+    hands_on_its_input: bool
+
+    def __call__(self, gradients: tuple[Tensor | None, ...]) -> None:
+        """Measure the gradient that the node is about to hand on."""
+        watch, gradient = self.watch, gradients[self.number]
+        backward_pass = watch.current_pass()
+        if backward_pass is None or gradient is None or watch.guard.is_broken:
+            return
+        with watch.guard, torch._C.DisableTorchFunction():
+            watch.has_output(self.call, backward_pass, gradient, hands_on_its_input=self.hands_on_its_input)
+
+
+@dataclass(slots=True, eq=False)
+class InputHook:
+    """A hook on an autograd node of a call that reads the call's input.
+
+    Attributes:
+        watch: What it belongs to.
+        call: The call.
+        number: Which of the gradients that the node hands on is the input's.
+        edge_count: Nodes of the call that read its input.
+        parts: By backward pass what the others have handed on so far, where there are several.
+    """
+
+    watch: GradientWatch
+    call: Call
+    number: int
+    edge_count: int
+    parts: dict[int, list[Tensor]] | None
+
+    def __call__(self, input_gradients: tuple[Tensor | None, ...], output_gradients: tuple[Tensor | None, ...]) -> None:
+        """Measure the gradient that the node has handed on."""
+        watch, gradient = self.watch, input_gradients[self.number]
+        backward_pass = watch.current_pass()
+        if backward_pass is None or gradient is None or watch.guard.is_broken:
+            return
+        with watch.guard, torch._C.DisableTorchFunction():
+            if self.parts is not None:
+                arrived = self.parts.setdefault(backward_pass, [])
+                arrived.append(gradient.detach())
+                if len(arrived) < self.edge_count:
+                    return
+                gradient = sum_of(self.parts.pop(backward_pass))
+            self.call.gradients_of(backward_pass).input_norm = split_norm(gradient)[0]
 
 
 def sum_of(tensors: list[Tensor]) -> Tensor:

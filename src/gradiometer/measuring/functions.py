@@ -1,5 +1,6 @@
 """Functional calls (`torch.relu(x)`, `F.conv2d(...)`, `x.sigmoid()`), seen through a torch function mode."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -66,9 +67,23 @@ def list_functions() -> dict[Any, str]:
 FUNCTIONS: dict[Any, str] = list_functions()
 
 
-def is_in_place(function: Any, kwargs: dict[str, Any]) -> bool:
-    """Whether a functional call writes its result over its input."""
-    return bool(kwargs.get("inplace")) or getattr(function, "__name__", "").endswith("_")
+def is_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call writes its result over its input: `relu_`, or `inplace=True` by name or by position.
+
+    Example:
+        >>> is_in_place(torch.relu_, (torch.ones(1),), {}), is_in_place(F.relu, (torch.ones(1), True), {})
+        (True, True)
+        >>> is_in_place(F.dropout, (torch.ones(1), 0.5, True), {})
+        False
+    """
+    if getattr(function, "__name__", "").endswith("_"):
+        return True
+    if len(args) > 1 and "inplace" not in kwargs:
+        try:
+            return bool(inspect.signature(function).bind(*args, **kwargs).arguments.get("inplace", False))
+        except (TypeError, ValueError):
+            return False
+    return bool(kwargs.get("inplace", False))
 
 
 class FunctionWatch(TorchFunctionMode):

@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
-from types import FrameType, TracebackType
+from types import CodeType, FrameType, TracebackType
 
 import torch
 
@@ -28,24 +28,27 @@ class Guard:
         self.on_fault = on_fault
         self.is_broken = False
         self.spent_seconds = 0.0
-        self._starts: list[float] = []
+        self._depth = 0
+        self._start = 0.0
 
     @property
     def seconds_so_far(self) -> float:
         """Time spent, the piece under way included."""
-        return self.spent_seconds + (perf_counter() - self._starts[0] if self._starts else 0.0)
+        return self.spent_seconds + (perf_counter() - self._start if self._depth else 0.0)
 
     def __enter__(self) -> None:
         """Start the clock."""
-        self._starts.append(perf_counter())
+        self._depth += 1
+        if self._depth == 1:
+            self._start = perf_counter()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Stop the clock; keep an error of ours to ourselves."""
-        elapsed_seconds = perf_counter() - self._starts.pop()
-        if not self._starts:
-            self.spent_seconds += elapsed_seconds
+        self._depth -= 1
+        if self._depth == 0:
+            self.spent_seconds += perf_counter() - self._start
         if error is None or not isinstance(error, Exception):
             return False
         self.fail(error)
@@ -63,6 +66,32 @@ def is_traced() -> bool:
     return bool(torch._C._get_tracing_state())
 
 
+MOST_CODES = 4096
+"""Code objects remembered; a notebook or a script that makes new ones for ever starts anew."""
+
+foreign_codes: dict[int, tuple[CodeType, bool]] = {}
+"""By id of a code object, which is kept alive: whether it is neither gradiometer's nor torch's."""
+
+known_sites: dict[tuple[int, int], tuple[CodeType, str]] = {}
+"""`file:line` by id of a code object and place in its bytecode: putting it together costs as much as a step."""
+
+
+def is_foreign(code: CodeType) -> bool:
+    """Whether code is neither gradiometer's nor torch's."""
+    known = foreign_codes.get(id(code))
+    if known is None:
+        if len(foreign_codes) >= MOST_CODES:
+            foreign_codes.clear()
+        is_users = not code.co_filename.startswith((PACKAGE_FOLDER, TORCH_FOLDER, "<frozen"))
+        known = foreign_codes[id(code)] = (code, is_users)
+    return known[1]
+
+
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` (`grad`, `vmap`) is under way: its tensors are wrapped and end with it."""
+    return torch._C._functorch.peek_interpreter_stack() is not None
+
+
 def user_frame(depth: int = 1) -> FrameType | None:
     """The innermost frame that is neither gradiometer's nor torch's.
 
@@ -73,12 +102,9 @@ def user_frame(depth: int = 1) -> FrameType | None:
         The frame, None where there is none.
     """
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        if not path.startswith((PACKAGE_FOLDER, TORCH_FOLDER, "<frozen")):
-            return frame
+    while frame is not None and not is_foreign(frame.f_code):
         frame = frame.f_back
-    return None
+    return frame
 
 
 def call_site(depth: int = 2) -> str | None:
@@ -87,7 +113,16 @@ def call_site(depth: int = 2) -> str | None:
     The file is given relative to the working directory where it lies below it, else by its name.
     """
     frame = user_frame(depth)
-    return None if frame is None else f"{short_path(frame.f_code.co_filename)}:{frame.f_lineno}"
+    if frame is None:
+        return None
+    code = frame.f_code
+    place = (id(code), frame.f_lasti)
+    known = known_sites.get(place)
+    if known is None:
+        if len(known_sites) >= MOST_CODES:
+            known_sites.clear()
+        known = known_sites[place] = (code, f"{short_path(code.co_filename)}:{frame.f_lineno}")
+    return known[1]
 
 
 def short_path(path: str) -> str:

@@ -1,15 +1,24 @@
 """Which modules are layers, what is known of each, and how they are called."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 
 from gradiometer.activations import MODULE_ACTIVATIONS, activation_of
+from gradiometer.measuring.ranks_shards import plain_class
 from gradiometer.schema import Layer
 
-# Modules that take part in the graph as one operation although they have children, which are not called.
-OPAQUE_CONTAINERS = (nn.MultiheadAttention,)
+OPAQUE_CONTAINERS = (nn.MultiheadAttention, torch.jit.ScriptModule)
+"""Modules that are measured as one operation although they have children: these are not called, or run in TorchScript,
+where no hook is."""
+
+HOLDERS = (nn.ModuleList, nn.ModuleDict, nn.ParameterList, nn.ParameterDict)
+"""Modules that hold others and are never called."""
 
 SLOPE_PARAMETERS = {
     "leaky_relu": ("negative_slope",),
@@ -47,8 +56,26 @@ class ModuleRecord:
 
 
 def is_torch_module(module: nn.Module) -> bool:
-    """Whether torch itself defines the module's class."""
-    return type(module).__module__.startswith("torch.nn.")
+    """Whether torch itself defines the module's class, or has compiled it to TorchScript."""
+    return plain_class(module).__module__.startswith(("torch.nn.", "torch.jit."))
+
+
+def is_one_operation(module: nn.Module) -> bool:
+    """Whether a module with children is one operation: attention, TorchScript, a layer whose weight is computed.
+
+    The children of `nn.utils.parametrizations.weight_norm(nn.Linear(...))` compute its weight; the layer is a Linear.
+    """
+    if isinstance(module, OPAQUE_CONTAINERS):
+        return True
+    return is_parametrized(module) and {name for name, _ in module.named_children()} == {"parametrizations"}
+
+
+def kind_of(module: nn.Module) -> str:
+    """Name of a module's class: that which it had before its weight was parametrised, or it became TorchScript."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return str(getattr(module, "original_name", plain_class(module).__name__))
+    kind = plain_class(module)
+    return (kind.__base__ or kind).__name__ if is_parametrized(module) else kind.__name__
 
 
 def records_of(root: nn.Module, prefix: str) -> Iterator[ModuleRecord]:
@@ -66,13 +93,13 @@ def records_of(root: nn.Module, prefix: str) -> Iterator[ModuleRecord]:
         if id(module) in inside_opaque:
             continue
         full_path = plain_path(".".join(part for part in (prefix, path) if part))
-        has_children = next(module.children(), None) is not None
-        is_opaque_container = isinstance(module, OPAQUE_CONTAINERS)
+        is_opaque_container = is_torch_module(module) and is_one_operation(module)
         if is_opaque_container:
             inside_opaque.update(id(child) for child in module.modules() if child is not module)
-        is_leaf = not has_children or is_opaque_container
+        has_children = next(module.children(), None) is not None
+        is_leaf = is_opaque_container or not (has_children or isinstance(module, HOLDERS))
         yield ModuleRecord(
-            name=full_path or type(root).__name__,
+            name=full_path or plain_class(root).__name__,
             path=full_path,
             module=module,
             is_leaf=is_leaf,
@@ -113,18 +140,44 @@ def slope_parameters(module: nn.Module, activation: str) -> dict[str, float]:
     return found
 
 
+def weighted_fans(layer: nn.Linear | _ConvNd) -> tuple[float, float]:
+    """Inputs that one unit of a linear or convolutional layer sums over, and outputs that one of its inputs reaches.
+
+    On average over positions, borders left aside: in a transposed convolution with a stride of 2 along two axes a unit
+    sums over a quarter of the inputs that the kernel spans. That the stride of an ordinary one lets an input reach
+    fewer outputs is left aside too, as in torch and in the papers: it does not change the forward signal.
+
+    Returns:
+        (fan_in, fan_out).
+
+    Example:
+        >>> weighted_fans(nn.Conv2d(4, 6, 3, groups=2)), weighted_fans(nn.ConvTranspose2d(4, 6, 4, stride=2, groups=2))
+        ((18.0, 27.0), (8.0, 48.0))
+    """
+    if isinstance(layer, nn.Linear):
+        return float(layer.in_features), float(layer.out_features)
+    positions = math.prod(layer.kernel_size)
+    fan_in = float(layer.in_channels // layer.groups * positions)
+    fan_out = float(layer.out_channels // layer.groups * positions)
+    return (fan_in / math.prod(layer.stride) if layer.transposed else fan_in, fan_out)
+
+
 def fans_of(module: nn.Module) -> tuple[int | None, int | None]:
-    """Inputs that one unit of a module sums over, and outputs that one of its inputs reaches.
+    """The fans of any module, rounded; its weight is not asked for where it might have to be computed.
 
     Returns:
         (fan_in, fan_out); (None, None) for a module without a weight of two or more dimensions.
     """
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() < 2 or isinstance(module, nn.Embedding):
+    if isinstance(module, (nn.Linear, _ConvNd)):
+        fan_in, fan_out = weighted_fans(module)
+        return max(round(fan_in), 1), max(round(fan_out), 1)
+    if isinstance(module, (torch.jit.ScriptModule, nn.Embedding, nn.EmbeddingBag)):
+        return None, None
+    weight = module._parameters.get("weight")
+    if weight is None or weight.dim() < 2:
         return None, None
     positions = weight[0, 0].numel()
-    fan_in, fan_out = weight.shape[1] * positions, weight.shape[0] * positions
-    return (fan_out, fan_in) if getattr(module, "transposed", False) else (fan_in, fan_out)
+    return int(weight.shape[1] * positions), int(weight.shape[0] * positions)
 
 
 def describe_module(record: ModuleRecord, position: int, call_site: str | None, unit_count: int | None) -> Layer:
@@ -136,7 +189,7 @@ def describe_module(record: ModuleRecord, position: int, call_site: str | None, 
         greatest_slope = activation_of(record.activation, **parameters).greatest_slope
     return Layer(
         name=record.name,
-        kind=type(record.module).__name__,
+        kind=kind_of(record.module),
         role="leaf" if record.is_leaf else "block",
         position=position,
         call_site=call_site,

@@ -1,10 +1,13 @@
-"""The loss of a step: the tensors that `backward` was called on, by call site."""
+"""The loss of a step: what backward passes started from, by call site."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
+
+LossEntries = tuple[tuple[str, float | None, int, int], ...]
+"""As `StepStats.losses`: call site, mean of the finite values, how many there are, how many are not finite."""
 
 
 @dataclass(slots=True)
@@ -12,44 +15,88 @@ class LossBook:
     """Collects one step's losses.
 
     Attributes:
-        is_open: This step's losses are recorded.
-        backward_count: Backward passes in this step, counted while it is open.
-        entries: Per call site the losses as they came, detached.
+        backward_count: Backward passes in this step.
+        entries: Call site of every pass, with the losses that it started from: numbers, or copies on their device.
+        handed_back: The same of passes whose gradients were handed to the script. Where the step has others, they
+            are not the training's.
     """
 
-    is_open: bool = False
     backward_count: int = 0
-    entries: dict[str, list[Tensor]] = field(default_factory=dict)
+    entries: list[tuple[str, list[float | Tensor]]] = field(default_factory=list)
+    handed_back: list[tuple[str, list[float | Tensor]]] = field(default_factory=list)
 
-    def start(self, is_open: bool) -> None:  # noqa: FBT001 - the only thing to say
+    def start(self) -> None:
         """Begin a step."""
-        self.is_open = is_open
         self.backward_count = 0
         if self.entries:
-            self.entries = {}
+            self.entries = []
+        if self.handed_back:
+            self.handed_back = []
 
-    def add(self, site: str, tensors: Sequence[Tensor]) -> None:
-        """Note what a backward pass starts from; what is no scalar has no value and only counts."""
+    def add(self, site: str, tensors: Iterable[Tensor], *, is_handed_back: bool = False) -> None:
+        """Note what a backward pass starts from.
+
+        A loss on the CPU is read at once, which is cheaper than a copy and not changed by what the script does to the
+        tensor afterwards; on another device it is copied there and nothing is waited for. What is no real scalar has
+        no value and only counts.
+        """
         self.backward_count += 1
-        scalars = [tensor.detach() for tensor in tensors if tensor.numel() == 1]
-        self.entries.setdefault(site, []).extend(scalars)
+        values: list[float | Tensor] = []
+        for tensor in tensors:
+            if tensor.numel() == 1 and not tensor.is_complex():
+                values.append(tensor.item() if tensor.device.type == "cpu" else tensor.detach().clone())
+        (self.handed_back if is_handed_back else self.entries).append((site, values))
 
-    def close(self) -> tuple[tuple[str, float | None, int, int], ...]:
-        """The step's losses as `StepStats.losses`."""
-        return tuple((site, *summarise(tensors)) for site, tensors in self.entries.items())
+    @property
+    def seen(self) -> list[tuple[str, list[float | Tensor]]]:
+        """The entries of the training's own passes."""
+        return self.entries or self.handed_back
+
+    def pending(self) -> list[Tensor]:
+        """The losses that are on a device still."""
+        return [value for _, values in self.seen for value in values if isinstance(value, Tensor)]
+
+    def close(self) -> LossEntries:
+        """The step's losses by call site; one that is on a device still is waited for."""
+        return summarise(self.seen)
 
 
-def summarise(tensors: Sequence[Tensor]) -> tuple[float | None, int, int]:
+def fill(entries: Sequence[tuple[str, Sequence[float | Tensor]]], numbers: Iterable[float]) -> LossEntries:
+    """Put losses together of which some were on a device and have arrived: their numbers, in their order."""
+    arrived = iter(numbers)
+    return summarise(
+        [
+            (site, [next(arrived) if isinstance(value, Tensor) else value for value in values])
+            for site, values in entries
+        ]
+    )
+
+
+def summarise(entries: Sequence[tuple[str, Sequence[float | Tensor]]]) -> LossEntries:
+    """Put losses of the same call site together.
+
+    Example:
+        >>> summarise([("train.py:3", [1.0]), ("train.py:3", [3.0, float("nan")]), ("train.py:9", [])])
+        (('train.py:3', 2.0, 3, 1), ('train.py:9', None, 0, 0))
+    """
+    if len(entries) == 1 and len(entries[0][1]) == 1:
+        site, value = entries[0][0], float(entries[0][1][0])
+        return ((site, value, 1, 0),) if math.isfinite(value) else ((site, None, 1, 1),)
+    found: dict[str, list[float]] = {}
+    for site, values in entries:
+        found.setdefault(site, []).extend(float(value) for value in values)
+    return tuple((site, *average(values)) for site, values in found.items())
+
+
+def average(values: Sequence[float]) -> tuple[float | None, int, int]:
     """Mean of the finite values, how many there are in all, and how many are not finite.
 
     Example:
-        >>> import torch
-        >>> summarise([torch.tensor(1.0), torch.tensor(3.0), torch.tensor(float("nan"))])
+        >>> average([1.0, 3.0, float("nan")])
         (2.0, 3, 1)
-        >>> summarise([])
+        >>> average([])
         (None, 0, 0)
     """
-    values = [tensor.item() for tensor in tensors]
     finite = [value for value in values if math.isfinite(value)]
     mean = sum(finite) / len(finite) if finite else None
     return mean, len(values), len(values) - len(finite)

@@ -1,11 +1,12 @@
 """What hooks tell of one full step while it runs: calls of layers, inputs, outputs, gradients."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import get_gradient_edge
 
 from gradiometer.activations import FUNCTION_ACTIVATIONS, Activation, activation_of
 from gradiometer.measuring.calls import (
@@ -15,9 +16,12 @@ from gradiometer.measuring.calls import (
     first_tensor,
     node_of,
 )
+from gradiometer.measuring.collecting import Batches, Collector
 from gradiometer.measuring.functions import FunctionWatch, is_in_place
-from gradiometer.measuring.guarding import Guard, call_site
+from gradiometer.measuring.guarding import Guard, call_site, is_transformed
+from gradiometer.measuring.hidden_calls import FusedCall, HiddenCalls, HiddenLayers, forwarding_module
 from gradiometer.measuring.layers import ModuleRecord, describe_module, fans_of, slope_parameters, unit_axis
+from gradiometer.measuring.ranks_shards import plain_class
 from gradiometer.measuring.statistics import measure_norm, split_norm
 from gradiometer.measuring.trunk import TrunkEntry
 from gradiometer.measuring.unit_windows import UnitWindow
@@ -54,6 +58,7 @@ class Memory:
         layers: Every layer met so far, by name, in order of first execution.
         windows: Unit windows by layer.
         functions: Functional activations that were met, by layer.
+        hidden: Layers that no ordinary call was seen of.
     """
 
     modules: dict[int, ModuleRecord]
@@ -61,6 +66,7 @@ class Memory:
     layers: dict[str, Layer]
     windows: dict[str, UnitWindow]
     functions: dict[str, Activation]
+    hidden: HiddenLayers = field(default_factory=HiddenLayers)
 
 
 class StepObserver:
@@ -83,9 +89,21 @@ class StepObserver:
         self._producer = ""
         self._watched_nodes: set[tuple[Any, int] | None] = set()
         self._function_watch: FunctionWatch | None = None
-        self._gradients = GradientWatch(self._guarded, current_pass)
+        self._hidden_calls = HiddenCalls()
+        self._fused_call = FusedCall()
+        self._resumed_root: int | None = None
+        self._gradients = GradientWatch(guard, current_pass)
+        self._collector: Collector | None = None
+        self._batches: Batches | None = None
 
-    def _guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+    def collect(self, collector: Collector, batches: Batches) -> None:
+        """Let a dear measurement see this step too."""
+        self._collector, self._batches = collector, batches
+        self._gradients.on_gradient = collector.on_gradient
+
+    def guarded(self, function: Callable[..., None]) -> Callable[..., None]:
+        """Turn a function into one that may run as a hook on autograd's nodes."""
+
         def run(*args: Any) -> None:
             if not self.guard.is_broken:
                 with self.guard, torch.no_grad(), torch._C.DisableTorchFunction():
@@ -98,24 +116,66 @@ class StepObserver:
         """A root's forward is being executed."""
         return bool(self.stack)
 
-    def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """A module is about to run."""
+    def before_module(self, module: nn.Module, args: tuple[Any, ...], *, is_resumed: bool = False) -> None:
+        """A module is about to run.
+
+        Args:
+            module: The module.
+            args: Its positional arguments.
+            is_resumed: It runs amid a backward pass, and is measured where it ran without gradients before.
+        """
         record = self.memory.modules.get(id(module))
-        is_start = not self.stack and id(module) in self.memory.root_ids
-        if record is None or not (self.stack or is_start) or len(self.calls) >= MOST_CALLS:
+        if record is None or len(self.calls) >= MOST_CALLS or not self._may_enter(module, args, is_resumed=is_resumed):
             return
-        if self.stack and self.memory.modules[id(self.stack[-1][0])].is_opaque:
-            return
-        if is_start:
-            self._start_root(args)
-        call = self._open_call(record.name, is_block=not record.is_leaf, args=args)
+        layer = self._hidden_calls.name_of(module) or self._numbered(record.name)
+        call = self._open_call(layer, is_block=not record.is_leaf, args=args)
         self.stack.append((module, call))
+        self._leave_mode_where_fused(module, record.name, args)
+        if self._collector is not None:
+            self._tell_before(call, module, args)
         if record.activation is not None and getattr(module, "inplace", False):
             self._count_units(call, record, args[0] if args else None, None)
 
+    def _may_enter(self, module: nn.Module, args: tuple[Any, ...], *, is_resumed: bool) -> bool:
+        """Whether a module's call is to be measured; begins a root's call, or a part of one that is done again."""
+        if self.stack:
+            return not self.memory.modules[id(self.stack[-1][0])].is_opaque
+        if is_resumed:
+            self._resumed_root = self._hidden_calls.resume(module)
+            if self._resumed_root is not None:
+                self._watch_functions()
+            return self._resumed_root is not None
+        if id(module) in self.memory.root_ids:
+            self._start_root(args)
+            return True
+        return False
+
+    def before_hidden_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """A module is about to run without gradients, inside a root."""
+        record = self.memory.modules.get(id(module))
+        if record is not None:
+            self.memory.hidden.without_gradient.add(record.name)
+            self._hidden_calls.enter(module, record.name, self.root_calls, self._counts.get(record.name, 0))
+            self._leave_mode_where_fused(module, record.name, args)
+
+    def note_transformed(self, module: nn.Module) -> None:
+        """A module is about to run under a transform of `torch.func`, where it is not measured."""
+        record = self.memory.modules.get(id(module))
+        if record is not None:
+            self.memory.hidden.transformed.add(record.name)
+
+    def is_resumable(self, module: nn.Module) -> bool:
+        """Whether a module's call amid a backward pass is one of the training's own, done again."""
+        return self._resumed_root is not None or self._hidden_calls.is_awaited(module)
+
+    def _leave_mode_where_fused(self, module: nn.Module, name: str, args: tuple[Any, ...]) -> None:
+        if self._fused_call.leave_mode(module, args, self._function_watch):
+            self.memory.hidden.fused.add(name)
+
     def after_module(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
         """A module has run, or has failed (then `output` is None)."""
-        if not any(entered is module for entered, _ in self.stack):
+        self._fused_call.end(module)
+        if self._hidden_calls.leave(module) or not any(entered is module for entered, _ in self.stack):
             return
         while self.stack[-1][0] is not module:
             self.stack.pop()
@@ -124,11 +184,12 @@ class StepObserver:
         if call.input_node is None and (source := first_tensor(kwargs)) is not None:
             call.input_node = node_of(source)
         self._close_call(call, output, lambda unit_count, site: describe_module(record, 0, site, unit_count))
+        self._tell_after(call, module, args, kwargs, output)
         if record.is_leaf and isinstance(output, Tensor):
             if record.activation is not None and not getattr(module, "inplace", False):
                 self._count_units(call, record, args[0] if args else None, output)
             if fans_of(module) != (None, None):
-                self._producer = type(module).__name__
+                self._producer = plain_class(module).__name__
         if not self.stack:
             self._end_root()
 
@@ -136,13 +197,14 @@ class StepObserver:
         """Make a functional call; measured unless an opaque module makes it."""
         owner = self.memory.modules[id(self.stack[-1][0])] if self.stack else None
         is_watched = owner is not None and not owner.is_opaque and torch.is_grad_enabled() and not self.guard.is_broken
-        if not is_watched or len(self.calls) >= MOST_CALLS:
+        if not is_watched or len(self.calls) >= MOST_CALLS or is_transformed():
             return function(*args, **kwargs)
         call: Call | None = None
         with self.guard, torch._C.DisableTorchFunction():
             assert owner is not None
             path = owner.name if id(owner.module) not in self.memory.root_ids else ""
-            call = self._open_call(f"{path}.{name}" if path else name, is_block=False, args=(args, kwargs))
+            layer = self._numbered(f"{path}.{name}" if path else name)
+            call = self._open_call(layer, is_block=False, args=(args, kwargs))
         output = function(*args, **kwargs)
         with self.guard, torch._C.DisableTorchFunction():
             if call is not None:
@@ -153,6 +215,8 @@ class StepObserver:
         self, call: Call, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
     ) -> None:
         activation = function_activation(name, args, kwargs)
+        if call.layer not in self.memory.layers:
+            self._note_forward(call)
 
         def describe(unit_count: int | None, site: str | None) -> Layer:
             return Layer(
@@ -167,11 +231,31 @@ class StepObserver:
             )
 
         self._close_call(call, output, describe)
+        self._tell_after(call, None, args, kwargs, output)
         if activation is not None and isinstance(output, Tensor):
             # What is written over can't be judged by its input any more.
-            pre = None if is_in_place(function, kwargs) else next((a for a in args if isinstance(a, Tensor)), None)
+            is_written_over = is_in_place(function, args, kwargs)
+            pre = None if is_written_over else next((a for a in args if isinstance(a, Tensor)), None)
             window = self.memory.windows.setdefault(call.layer, UnitWindow())
             window.add(activation, pre, output, unit_axis(output, self._producer))
+
+    def _note_forward(self, call: Call) -> None:
+        """Note the module that the script called by `.forward()`, where it made this functional call."""
+        module = forwarding_module(self.memory.modules)
+        if module is not None and module is not self.stack[-1][0]:
+            self.memory.hidden.forwarded[self.memory.modules[id(module)].name] = call.layer
+
+    def _tell_before(self, call: Call, module: nn.Module, args: tuple[Any, ...]) -> None:
+        if self._batches is not None:
+            self._batches.note(call, module, args)
+        if self._collector is not None and self._collector.before_call is not None:
+            self._collector.before_call(call, module, args)
+
+    def _tell_after(
+        self, call: Call, module: nn.Module | None, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        if self._collector is not None and self._collector.after_call is not None:
+            self._collector.after_call(call, module, args, kwargs, output)
 
     def drop_nodes(self) -> None:
         """Let go of autograd's graph; only the planning of the trunk needs it."""
@@ -204,24 +288,37 @@ class StepObserver:
         self._counts = {}
         if self.input_stats is None:
             self.input_stats = describe_input(args)
+        self._watch_functions()
+
+    def _watch_functions(self) -> None:
         if self._function_watch is None:
             self._function_watch = FunctionWatch(self.around_function)
             self._function_watch.__enter__()  # type: ignore[no-untyped-call]
 
     def _end_root(self) -> None:
         watch, self._function_watch = self._function_watch, None
-        if watch is not None:
+        if self._fused_call.let_go() is None and watch is not None:
             watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        self._hidden_calls.end()
+        self._resumed_root = None
 
-    def _open_call(self, name: str, *, is_block: bool, args: tuple[Any, ...]) -> Call:
+    def _numbered(self, name: str) -> str:
+        """Name of a layer's next call within the root's call: `cell`, `cell#2` ..."""
         count = self._counts[name] = self._counts.get(name, 0) + 1
-        layer = name if count == 1 else f"{name}#{count}"
+        return name if count == 1 else f"{name}#{count}"
+
+    def _open_call(self, layer: str, *, is_block: bool, args: tuple[Any, ...]) -> Call:
         block = self.stack[-1][1] if self.stack else None
-        call = Call(layer=layer, is_block=is_block, root_call=self.root_calls, block=block)
+        root_call = self.root_calls if self._resumed_root is None else self._resumed_root
+        call = Call(layer=layer, is_block=is_block, root_call=root_call, block=block)
         call.first_sequence = torch._C._autograd._get_sequence_nr()
         source = first_tensor(args)
         if source is not None:
             call.input_node = node_of(source)
+            if call.input_node is None and self._resumed_root is not None:
+                # A part that is done again has its input cut from the graph.
+                edge = get_gradient_edge(source)
+                call.input_node = (edge.node, edge.output_nr)
         self.calls.append(call)
         return call
 
@@ -229,6 +326,8 @@ class StepObserver:
         tensor = first_tensor(output)
         if tensor is not None:
             call.node = node_of(tensor)
+            if tensor._is_view():
+                self.memory.hidden.views.add(call.layer)
             # A block that ends with a layer of its own has that layer's output; no need to measure it twice.
             if not call.is_block or call.node not in self._watched_nodes:
                 self._gradients.watch_output(call, tensor)
@@ -258,10 +357,7 @@ class StepObserver:
             activation = activation_of(record.activation, **slope_parameters(record.module, record.activation))
             self.memory.functions[record.name] = activation
         window = self.memory.windows.setdefault(call.layer, UnitWindow())
-        if output is None:
-            # Written over in a moment: what the function will give is told from its argument.
-            output = torch.where(pre > 0, pre, torch.zeros_like(pre)) if activation.is_rectifier else pre
-        window.add(activation, pre, output, unit_axis(output, self._producer))
+        window.add(activation, pre, output, unit_axis(pre if output is None else output, self._producer))
 
 
 def function_activation(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Activation | None:

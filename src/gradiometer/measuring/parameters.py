@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import count
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,7 +13,11 @@ from torch.nn.parameter import is_lazy
 from torch.optim import Optimizer
 
 from gradiometer.measuring.layers import plain_path
-from gradiometer.measuring.statistics import count_nonfinite, measure_norm
+from gradiometer.measuring.ranks_shards import is_sharded, local_indices, local_of
+from gradiometer.measuring.reductions import by_device, reduce_tensors
+from gradiometer.measuring.reductions_defined import GREATEST, NONFINITE_COUNT, SQUARE_SUM, ZERO_COUNT
+from gradiometer.measuring.statistics import Number
+from gradiometer.measuring.update_samples import Sample, norm_of, norm_of_difference, take_sample
 from gradiometer.schema import Layer, Parameter
 
 SAMPLE_SIZE = 4096
@@ -20,6 +25,9 @@ SAMPLE_SIZE = 4096
 4 096 of them the ratio's relative standard error is about 1.1 % where updates are spread evenly."""
 
 SAMPLE_SEED = 20_260
+
+sharded_looks = count()
+"""Stands for the versions of sharded tensors, which have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +47,19 @@ class Watched:
 
 @dataclass(slots=True)
 class Measured:
-    """What one full step saw of one parameter; every number 0-dimensional on the parameter's device."""
+    """What one full step saw of one parameter; numbers of the CPU's parameters are on the host."""
 
-    gradient_norm: Tensor | None = None
-    gradient_nonfinite: Tensor | None = None
+    gradient_norm: Number | None = None
+    gradient_greatest: Number | None = None
+    gradient_zeros: Number | None = None
+    gradient_nonfinite: Number | None = None
     gradient_version: tuple[int, int] = (0, 0)
-    clipped_norm: Tensor | None = None
-    weight_norm: Tensor | None = None
-    weight_nonfinite: Tensor | None = None
-    sampled_weights: Tensor | None = None
-    sampled_norm: Tensor | None = None
-    update_norm: Tensor | None = None
-    zero_share: Tensor | None = None
+    clipped_norm: Number | None = None
+    weight_norm: Number | None = None
+    weight_nonfinite: Number | None = None
+    sampled_weights: Sample | None = None
+    sampled_norm: Number | None = None
+    update_norm: Number | None = None
     learning_rate: float | None = None
 
 
@@ -86,58 +95,61 @@ class ParameterWatch:
         """Forget the step before."""
         self.found = {key: Measured() for key in self.watched}
 
-    def measure_gradients(self, scale: Tensor | None = None) -> None:
+    def measure_gradients(self, scale: Tensor | None = None, gradients: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
         """Measure gradients as the last backward left them, before the script clips them.
 
         Args:
             scale: What the loss was multiplied by, 0-dimensional; None where it was not.
+            gradients: Parameters, each with its gradient; empty where the gradients are at the parameters.
         """
-        for key, watched, gradient in self._gradients():
+        self._reduce_gradients(self._gradients(gradients), scale)
+
+    def _reduce_gradients(self, gradients: Mapping[int, Tensor], scale: Tensor | None = None) -> None:
+        """Measure these gradients, by id of their parameter, all of a device at once."""
+        for key, row in zip(gradients, reduce_to_rows(list(gradients.values()), scale), strict=True):
             found = self.found[key]
-            found.gradient_norm = measure_norm(gradient)
-            found.gradient_nonfinite = nonfinite_where(found.gradient_norm, gradient)
-            found.gradient_version = version_of(gradient)
-            if scale is not None:
-                found.gradient_norm = found.gradient_norm / scale.to(found.gradient_norm.device)
+            found.gradient_norm, found.gradient_greatest, found.gradient_zeros, found.gradient_nonfinite = row
+            found.gradient_version = version_of(gradients[key])
             found.clipped_norm = found.gradient_norm
-            sampled = gradient if watched.sample is None else torch.take(gradient, watched.sample)
-            found.zero_share = 1.0 - torch.count_nonzero(sampled) / max(sampled.numel(), 1)
 
     def before_update(self, optimizer: Optimizer) -> None:
         """Measure what an optimizer is about to use: gradients again where they were changed, and weights."""
-        rates = {id(tensor): float(group["lr"]) for group, tensor in members(optimizer) if "lr" in group}
-        held = {id(tensor) for _, tensor in members(optimizer)}
-        for key, _, gradient in self._gradients():
-            found = self.found[key]
-            if key in held and found.gradient_norm is None:
-                found.gradient_norm = measure_norm(gradient)
-                found.gradient_nonfinite = nonfinite_where(found.gradient_norm, gradient)
-                found.clipped_norm = found.gradient_norm
-            elif key in held and version_of(gradient) != found.gradient_version:
-                found.clipped_norm = measure_norm(gradient)
-        for key in held & self.watched.keys():
-            self.found[key].learning_rate = rates.get(key)
-            self._measure_weights(self.watched[key])
+        rates = {id(tensor): plain_rate(group["lr"]) for group, tensor in members(optimizer) if "lr" in group}
+        held = {id(tensor): None for _, tensor in members(optimizer)}
+        gradients = {key: gradient for key, gradient in self._gradients().items() if key in held}
+        self._reduce_gradients(
+            {key: gradient for key, gradient in gradients.items() if self.found[key].gradient_norm is None}
+        )
+        clipped = {
+            key: gradient
+            for key, gradient in gradients.items()
+            if version_of(gradient) != self.found[key].gradient_version
+        }
+        for key, row in zip(clipped, reduce_to_rows(list(clipped.values())), strict=True):
+            self.found[key].clipped_norm = row[0]
+        known = [self.watched[key] for key in held if key in self.watched]
+        for watched in known:
+            self.found[id(watched.tensor)].learning_rate = rates.get(id(watched.tensor))
+        self._measure_weights(known)
 
     def measure_weights(self) -> None:
         """Measure all parameters of a script that updates them by hand; the update comes before the next backward."""
-        for watched in self.watched.values():
-            self._measure_weights(watched)
+        self._measure_weights(list(self.watched.values()))
 
-    def _measure_weights(self, watched: Watched) -> None:
-        found = self.found[id(watched.tensor)]
-        weights = watched.tensor.detach()
-        found.weight_norm = measure_norm(weights)
-        found.weight_nonfinite = nonfinite_where(found.weight_norm, weights)
-        found.sampled_weights = take_sample(watched)
-        found.sampled_norm = found.weight_norm if watched.sample is None else measure_norm(found.sampled_weights)
+    def _measure_weights(self, known: Sequence[Watched]) -> None:
+        known = [watched for watched in known if watched.tensor.is_floating_point() or watched.tensor.is_complex()]
+        for watched, row in zip(known, reduce_to_rows([watched.tensor.detach() for watched in known]), strict=True):
+            found = self.found[id(watched.tensor)]
+            found.weight_norm, _, _, found.weight_nonfinite = row
+            found.sampled_weights = take_sample(watched.tensor, watched.sample)
+            found.sampled_norm = found.weight_norm if watched.sample is None else norm_of(found.sampled_weights)
 
     def after_update(self, tensors: Iterable[Tensor]) -> None:
         """Measure how far an update moved these parameters."""
         for tensor in tensors:
             watched, found = self.watched.get(id(tensor)), self.found.get(id(tensor))
             if watched is not None and found is not None and found.sampled_weights is not None:
-                found.update_norm = measure_norm(take_sample(watched) - found.sampled_weights)
+                found.update_norm = norm_of_difference(take_sample(tensor, watched.sample), found.sampled_weights)
                 found.sampled_weights = None
 
     def describe(self, optimizers: Sequence[Optimizer], layers: Iterable[Layer]) -> list[Parameter]:
@@ -156,45 +168,78 @@ class ParameterWatch:
             for key, watched in self.watched.items()
         ]
 
-    def _gradients(self) -> list[tuple[int, Watched, Tensor]]:
-        found = []
+    def _gradients(self, handed_back: Sequence[tuple[Tensor, Tensor]] = ()) -> dict[int, Tensor]:
+        """Gradients by id of their parameter: those that were handed to the script, or those at the parameters."""
+        given = {id(tensor): gradient for tensor, gradient in handed_back}
+        found = {}
         for key, watched in self.watched.items():
-            gradient = watched.tensor.grad
+            gradient = given.get(key) if given else watched.tensor.grad
             if gradient is not None and key in self.found:
-                gradient = gradient.detach()
-                found.append((key, watched, gradient.coalesce().values() if gradient.is_sparse else gradient))
+                found[key] = gradient.detach()
         return found
+
+
+Row: TypeAlias = tuple[Number, Number, Number, Number]
+"""Norm (NaN where an element is not finite), greatest magnitude, elements that are zero and that are not finite."""
+
+
+def reduce_to_rows(tensors: Sequence[Tensor], scale: Tensor | None = None) -> list[Row]:
+    """Measure tensors, all of a device at once and of a sharded one the part at hand.
+
+    Args:
+        tensors: Floating-point or complex tensors.
+        scale: What they were multiplied by, 0-dimensional; None where they were not.
+
+    Returns:
+        A row for each tensor.
+    """
+    parts = [local_of(tensor) for tensor in tensors]
+    rows: list[Any] = [None] * len(parts)
+    for device, places in by_device(parts).items():
+        table = reduce_tensors([parts[place] for place in places])
+        norms = table[:, SQUARE_SUM].sqrt().masked_fill(table[:, NONFINITE_COUNT] > 0, math.nan)
+        greatest = table[:, GREATEST]
+        if scale is not None:
+            norms, greatest = norms / scale.to(device), greatest / scale.to(device)
+        columns = (norms, greatest, table[:, ZERO_COUNT], table[:, NONFINITE_COUNT])
+        numbers = (column.tolist() if device.type == "cpu" else column.unbind() for column in columns)
+        for place, *row in zip(places, *numbers, strict=True):
+            rows[place] = tuple(row)
+    return rows
 
 
 def draw_sample(tensor: Tensor, number: int) -> Tensor | None:
     """Draw the elements that a parameter's update is read from, without touching the training's random state.
 
     Returns:
-        Sorted indices into the flattened tensor, on its device; None for one small enough to be read whole.
+        Sorted indices into the flattened tensor, on its device; None for one small enough to be read whole. Of a
+        sharded tensor the same elements of the whole are drawn on every process, and those at hand are kept.
     """
     if tensor.numel() <= SAMPLE_SIZE:
         return None
     generator = np.random.Generator(np.random.Philox(SAMPLE_SEED + number))
     indices = np.sort(generator.integers(0, tensor.numel(), SAMPLE_SIZE))
-    return torch.from_numpy(indices).to(tensor.device)
-
-
-def take_sample(watched: Watched) -> Tensor:
-    """Copy a parameter's sampled elements."""
-    weights = watched.tensor.detach()
-    return weights.clone() if watched.sample is None else torch.take(weights, watched.sample)
+    if is_sharded(tensor):
+        indices = local_indices(tensor, indices)
+    return torch.from_numpy(indices).to(local_of(tensor).device)
 
 
 def version_of(tensor: Tensor) -> tuple[int, int]:
-    """Changes whenever a tensor is written to in place or exchanged."""
-    return tensor.data_ptr(), tensor._version
+    """Changes whenever a tensor is written to in place or exchanged; of a sharded tensor, each time it is asked for.
+
+    What clips the gradients of `fully_shard` writes to their parts, and the count of neither part nor whole tells.
+    """
+    if is_sharded(tensor):
+        return next(sharded_looks), -1
+    held = tensor._values() if tensor.layout == torch.sparse_coo else tensor
+    return held.data_ptr(), held._version
 
 
-def nonfinite_where(norm: Tensor, tensor: Tensor) -> Tensor | None:
-    """Count elements that are not finite, on the CPU only where the norm says that there are any."""
-    if norm.device.type == "cpu" and math.isfinite(norm.item()):
-        return None
-    return count_nonfinite(tensor)
+def plain_rate(rate: Any) -> float | None:
+    """A learning rate as a number; None for one on a device that would have to be waited for."""
+    if isinstance(rate, Tensor):
+        return float(rate) if rate.device.type == "cpu" else None
+    return None if rate is None else float(rate)
 
 
 def members(optimizer: Optimizer) -> list[tuple[dict[str, Any], Tensor]]:

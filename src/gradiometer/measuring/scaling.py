@@ -19,10 +19,17 @@ class ScaleWatch:
 
     Args:
         when_updated: Called when a script has updated its scaler, which it does once a step.
+
+    Attributes:
+        is_open: What is scaled is remembered; otherwise only that something was.
+        has_scaled: A loss was scaled since an optimizer stepped.
+        scale: What the losses of this step were multiplied by, None where none was.
     """
 
     def __init__(self, when_updated: Callable[[], None]) -> None:
         self.when_updated = when_updated
+        self.is_open = True
+        self.has_scaled = False
         self.scale: Tensor | None = None
         self._unscaled: dict[int, tuple[Tensor, Tensor]] = {}
         self._originals: dict[str, Any] = {}
@@ -56,18 +63,24 @@ class ScaleWatch:
 
     def note(self, scaler: GradScaler, outputs: Any, scaled: Any) -> None:
         """Remember a scaled loss and what it was before; anything but a single tensor is passed over."""
-        if isinstance(outputs, Tensor) and isinstance(scaled, Tensor) and scaled is not outputs:
+        if scaled is outputs:
+            return
+        self.has_scaled = True
+        if self.is_open and isinstance(outputs, Tensor) and isinstance(scaled, Tensor):
             current = getattr(scaler, "_scale", None)
             self.scale = current.detach().clone() if isinstance(current, Tensor) else torch.tensor(scaler.get_scale())
             self._unscaled[id(scaled)] = (scaled, outputs)
 
     def unscale(self, tensor: Tensor) -> Tensor:
         """The loss that a tensor was before it was scaled; the tensor itself where it was not."""
+        if not self._unscaled:
+            return tensor
         scaled, original = self._unscaled.get(id(tensor), (None, tensor))
         return original if scaled is tensor else tensor
 
-    def start_step(self) -> None:
-        """Forget the step before."""
+    def start_step(self, *, is_open: bool) -> None:
+        """Forget the step before, and say whether what is scaled in this one is of interest."""
+        self.is_open = is_open
         self.scale = None
         if self._unscaled:
             self._unscaled = {}

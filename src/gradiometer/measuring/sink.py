@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot, StepStats
+from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot
 
 
 class Sink(Protocol):
@@ -23,8 +23,12 @@ class Sink(Protocol):
     def add_parameters(self, parameters: Sequence[Parameter]) -> None:
         """Parameters."""
 
-    def add_step(self, stats: StepStats) -> None:
-        """What the every-step watch saw."""
+    @property
+    def seconds_per_row(self) -> float:
+        """Processor time that storing one row took on average so far."""
+
+    def add_step_row(self, row: tuple[Any, ...]) -> None:
+        """What the every-step watch saw: the fields of a `StepStats` in their order."""
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """A full measurement."""

@@ -1,8 +1,10 @@
 """All of one full step as one `Snapshot`: sums on a device become numbers, one transfer for each number format."""
 
+import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -10,10 +12,16 @@ from torch import Tensor
 from gradiometer.measuring.calls import Call
 from gradiometer.measuring.observing import InputStats
 from gradiometer.measuring.parameters import Measured, Watched
-from gradiometer.measuring.trunk import TrunkEntry
+from gradiometer.measuring.ranks_shards import local_of
+from gradiometer.measuring.statistics import Number
+from gradiometer.measuring.trunk import TrunkEntry, open_chains
 from gradiometer.measuring.unit_windows import UnitWindow
 from gradiometer.schema import LayerStats, ParameterStats, Snapshot
 from gradiometer.units import decibels
+
+LEAST_CHANGE_DB = 0.05
+"""Change of a gradient between two chained layers that is told. bfloat16 rounds by up to 0.03 dB, and a layer that
+reads its input several times has the parts added in another order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,50 +67,72 @@ class Numbers:
     """Fetches many 0-dimensional tensors from their devices at once.
 
     Args:
-        tensors: All that will be asked for; None among them is passed over.
+        tensors: All that will be asked for; what is None, or on the host already, is passed over.
+        values: What they hold, in their order and without the None, where that is on the host already.
     """
 
-    def __init__(self, tensors: Iterable[Tensor | None]) -> None:
-        groups: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-        for tensor in tensors:
-            if tensor is not None:
-                groups.setdefault((tensor.device, tensor.dtype), []).append(tensor)
-        self._values: dict[int, float] = {}
-        self._kept = groups  # ids stay unique only while their tensors live
-        for group in groups.values():
-            self._values.update((id(tensor), float(value)) for tensor, value in zip(group, fetch(group), strict=True))
+    def __init__(self, tensors: Iterable[Number | None], values: Sequence[float] | None = None) -> None:
+        # Ids stay unique only while their tensors live.
+        self._kept = [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+        known = fetch(self._kept) if values is None else values
+        self._values = dict(zip(map(id, self._kept), known, strict=True))
 
-    def __call__(self, tensor: Tensor | None) -> float | None:
-        """The number that a tensor holds; None for None."""
-        return None if tensor is None else self._values[id(tensor)]
+    def __call__(self, number: Number | None) -> float | None:
+        """The number that a tensor holds; one that is on the host already is itself, and None is None."""
+        return self._values[id(number)] if isinstance(number, Tensor) else number
 
 
-def fetch(group: Sequence[Tensor]) -> list[float]:
-    """Fetch 0-dimensional tensors of one device and format in one transfer."""
-    return [float(value) for value in torch.stack(list(group)).tolist()]
+def fetch(tensors: Sequence[Tensor]) -> list[float]:
+    """Fetch 0-dimensional tensors, those of one device and format in one transfer; waits for it."""
+    places: dict[tuple[torch.device, torch.dtype], list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        places.setdefault((tensor.device, tensor.dtype), []).append(place)
+    found = [0.0] * len(tensors)
+    for group in places.values():
+        for place, value in zip(group, torch.stack([tensors[place] for place in group]).tolist(), strict=True):
+            found[place] = float(value)
+    return found
 
 
-def build_snapshot(material: StepMaterial) -> Snapshot:
+Shares: TypeAlias = Mapping[str, tuple[Number | None, Number | None, int]]
+"""By layer the shares of saturated and dead units and the examples that they were judged on."""
+
+
+def judge_units(material: StepMaterial) -> Shares:
+    """Judge the units of all windows as they are now: the next step changes them."""
+    return {name: window.shares() for name, window in material.windows.items()}
+
+
+def tensors_of(material: StepMaterial, shares: Shares) -> list[Tensor]:
+    """All numbers of a full step that are tensors still."""
+    inputs = material.inputs
+    tensors = [
+        *call_tensors(material.calls),
+        *(tensor for saturated, dead, _ in shares.values() for tensor in (saturated, dead)),
+        *parameter_tensors(material.measured.values()),
+        *((inputs.mean, inputs.rms, inputs.greatest) if inputs else ()),
+    ]
+    return [tensor for tensor in tensors if isinstance(tensor, Tensor)]
+
+
+def build_snapshot(material: StepMaterial, shares: Shares, numbers: Numbers) -> Snapshot:
     """Turn what a full step left behind into a `Snapshot`.
 
     Levels are relative to the gradient at the first entry of the trunk; without a trunk, to that at the output of the
     last call that a gradient came to.
+
+    Args:
+        material: What it left behind.
+        shares: Its units as they were judged when it ended.
+        numbers: The numbers of `tensors_of`.
     """
-    shares = {name: window.shares() for name, window in material.windows.items()}
     inputs = material.inputs
-    numbers = Numbers(
-        [
-            *call_tensors(material.calls),
-            *(tensor for saturated, dead, _ in shares.values() for tensor in (saturated, dead)),
-            *parameter_tensors(material.measured.values()),
-            *((inputs.mean, inputs.rms, inputs.greatest) if inputs else ()),
-        ]
-    )
     sums = sum_calls(material, numbers)
     fill_chains(material.trunk, sums)
     reference = find_reference(material, sums)
-    joins = join_sums(material.trunk, sums)
-    positions = {entry.layer: rank for rank, entry in enumerate(material.trunk)}
+    trunk = open_chains(material.trunk, functools.partial(is_changed_between, sums))
+    joins = join_sums(trunk, sums)
+    positions = {entry.layer: rank for rank, entry in enumerate(trunk)}
     layers = []
     for name, layer_sums in [*sums.items(), *joins.items()]:
         saturated, dead, examples = shares.get(name, (None, None, None))
@@ -123,8 +153,8 @@ def build_snapshot(material: StepMaterial) -> Snapshot:
     )
 
 
-def call_tensors(calls: Iterable[Call]) -> Iterable[Tensor | None]:
-    """All tensors that calls hold."""
+def call_tensors(calls: Iterable[Call]) -> Iterable[Number | None]:
+    """All numbers that calls hold."""
     for call in calls:
         yield call.output_norm
         yield call.output_nonfinite
@@ -132,12 +162,12 @@ def call_tensors(calls: Iterable[Call]) -> Iterable[Tensor | None]:
             yield from (gradients.output_norm, gradients.output_nonfinite, gradients.input_norm)
 
 
-def parameter_tensors(found: Iterable[Measured]) -> Iterable[Tensor | None]:
-    """All tensors that parameters' measurements hold."""
+def parameter_tensors(found: Iterable[Measured]) -> Iterable[Number | None]:
+    """All numbers that parameters' measurements hold."""
     for measured in found:
         yield from (measured.gradient_norm, measured.gradient_nonfinite, measured.clipped_norm)
         yield from (measured.weight_norm, measured.weight_nonfinite, measured.sampled_norm)
-        yield from (measured.update_norm, measured.zero_share)
+        yield from (measured.update_norm, measured.gradient_zeros, measured.gradient_greatest)
 
 
 def sum_calls(material: StepMaterial, numbers: Numbers) -> dict[str, LayerSums]:
@@ -178,6 +208,14 @@ def fill_chains(trunk: Sequence[TrunkEntry], sums: dict[str, LayerSums]) -> None
     for entry, deeper in zip(layers, layers[1:], strict=False):
         if sums[entry.layer].input_gradient is None:
             sums[entry.layer].input_gradient = sums[deeper.layer].output_gradient
+
+
+def is_changed_between(sums: Mapping[str, LayerSums], above: str, below: str) -> bool:
+    """Whether the gradient at one layer's input is not that at the next one's output, though nothing lies between."""
+    if above not in sums or below not in sums:
+        return False
+    gain_db = ratio_db(finite(sums[below].output_gradient), finite(sums[above].input_gradient))
+    return gain_db is not None and abs(gain_db) > LEAST_CHANGE_DB
 
 
 def join_sums(trunk: Sequence[TrunkEntry], sums: dict[str, LayerSums]) -> dict[str, LayerSums]:
@@ -243,7 +281,7 @@ def layer_stats(
 def parameter_stats(watched: Watched, measured: Measured, numbers: Numbers) -> ParameterStats:
     """One parameter's measurements as `ParameterStats`."""
     size = math.sqrt(max(watched.tensor.numel(), 1))
-    sample_size = size if watched.sample is None else math.sqrt(watched.sample.numel())
+    sample_size = size if watched.sample is None else math.sqrt(max(watched.sample.numel(), 1))
     update, before = numbers(measured.update_norm), numbers(measured.sampled_norm)
     return ParameterStats(
         parameter=watched.name,
@@ -253,10 +291,16 @@ def parameter_stats(watched: Watched, measured: Measured, numbers: Numbers) -> P
         update_ratio=update / before if update is not None and before and math.isfinite(update / before) else None,
         update_rms=scaled(update, sample_size),
         learning_rate=measured.learning_rate,
-        gradient_zero_share=numbers(measured.zero_share),
+        gradient_zero_share=zero_share(numbers(measured.gradient_zeros), watched.tensor),
+        gradient_greatest=numbers(measured.gradient_greatest),
         gradient_nonfinite_count=int(numbers(measured.gradient_nonfinite) or 0),
         weight_nonfinite_count=int(numbers(measured.weight_nonfinite) or 0),
     )
+
+
+def zero_share(zero_count: float | None, tensor: Tensor) -> float | None:
+    """Share of a gradient that is exactly zero, of a sharded one in the part at hand; of an empty one all of it."""
+    return None if zero_count is None else zero_count / size if (size := local_of(tensor).numel()) else 1.0
 
 
 def scaled(norm: float | None, size: float) -> float | None:
@@ -274,3 +318,11 @@ def total_norms(snapshot: Snapshot, watched: Mapping[int, Watched]) -> tuple[flo
         if stats.clipped_gradient_rms is not None:
             after = join_norms(after, stats.clipped_gradient_rms * sizes[stats.parameter])
     return before, after
+
+
+def row_count_of(snapshot: Snapshot | None) -> int:
+    """About how many rows of the run file a full step takes; those of its step alone where it has no snapshot."""
+    if snapshot is None:
+        return 2
+    measured = len(snapshot.layers) + len(snapshot.parameters)
+    return 2 + measured + len(snapshot.fades) + len(snapshot.histograms) + len(snapshot.unit_marks)

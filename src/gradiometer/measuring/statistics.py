@@ -1,6 +1,7 @@
 """Every statistic in plain torch: the definition, on any device."""
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -8,9 +9,8 @@ from torch import Tensor
 # Below this norm the squares of float32 elements may have lost digits to underflow; above its inverse, to overflow.
 SAFE_NORM = 1e-12
 
-
-NONE_COUNTED = torch.zeros((), dtype=torch.int64)
-"""A count of nothing; shared, for it is made thousands of times."""
+Number: TypeAlias = Tensor | float
+"""A number on the host, or one of 0 dimensions that is on a device still."""
 
 
 def measure_norm(tensor: Tensor) -> Tensor:
@@ -53,17 +53,22 @@ def count_nonfinite(tensor: Tensor) -> Tensor:
     return (~torch.isfinite(tensor.detach())).sum()
 
 
-def split_norm(tensor: Tensor) -> tuple[Tensor, Tensor]:
+def split_norm(tensor: Tensor) -> tuple[Number, Number]:
     """Measure a tensor's norm and how many of its elements are not finite.
 
     Returns:
-        The norm (nan or inf where an element is) and the count. On the CPU the elements are counted only where the
-        norm says that there is something to count, for the count costs a pass over the memory.
+        The norm (nan or inf where an element is) and the count; on the CPU both as plain numbers, else 0-dimensional
+        on the tensor's device. On the CPU the elements are counted only where the norm says that there is something
+        to count, for the count costs a pass over the memory.
     """
-    norm = measure_norm(tensor)
-    if norm.device.type == "cpu" and math.isfinite(norm.item()):
-        return norm, NONE_COUNTED
-    return norm, count_nonfinite(tensor)
+    if tensor.device.type != "cpu":
+        return measure_norm(tensor), count_nonfinite(tensor)
+    if tensor.dtype == torch.float32:
+        value: float = torch.linalg.vector_norm(tensor.detach()).item()
+        if SAFE_NORM < value < 1.0 / SAFE_NORM:
+            return value, 0
+    value = measure_norm(tensor).item()
+    return value, 0 if math.isfinite(value) else int(count_nonfinite(tensor))
 
 
 def thin_examples(tensor: Tensor, unit_dim: int, *, most_elements: int = 1 << 16) -> Tensor:

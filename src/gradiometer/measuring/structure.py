@@ -4,9 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gradiometer.measuring.calls import Call
+from gradiometer.measuring.hidden_calls import HiddenLayers
 from gradiometer.measuring.layers import ModuleRecord
-from gradiometer.measuring.trunk import TrunkEntry, longest_trunk
-from gradiometer.schema import Coverage, Layer
+from gradiometer.measuring.trunk import TrunkEntry, longest_trunk, open_chains
+from gradiometer.schema import Coverage, Layer, Snapshot
 
 
 def signature_of(calls: Sequence[Call]) -> int:
@@ -85,6 +86,12 @@ def join_name(call: Call, deeper: Call) -> str:
     return f"before {call.layer}"
 
 
+def trunk_with_joins(trunk: Sequence[TrunkEntry], snapshot: Snapshot) -> tuple[TrunkEntry, ...]:
+    """The trunk with the joins that only the gradients of a step have shown (see `open_chains`)."""
+    measured = {stats.layer for stats in snapshot.layers if stats.trunk_position is not None}
+    return open_chains(trunk, lambda above, below: f"before {above}" in measured)
+
+
 def join_layer(entry: TrunkEntry) -> Layer:
     """The layer that stands for operations between two others."""
     return Layer(name=entry.layer, kind="operations", role="block", position=0)
@@ -94,6 +101,7 @@ def describe_coverage(
     modules: Iterable[ModuleRecord],
     layers: dict[str, Layer],
     without_gradient: set[str],
+    hidden: HiddenLayers,
     notes: Sequence[str],
     *,
     is_closed: bool = False,
@@ -103,7 +111,8 @@ def describe_coverage(
     Args:
         modules: All modules of the roots.
         layers: Layers met, by name.
-        without_gradient: Layers that were called but to whose output no gradient came.
+        without_gradient: Layers that were called but to whose output no gradient ever came.
+        hidden: What is known of layers that were not met.
         notes: What else limits the measurements.
         is_closed: The network is compiled and was not opened.
 
@@ -112,7 +121,7 @@ def describe_coverage(
     """
     leaves = [record for record in modules if record.is_leaf]
     names = {record.name for record in leaves} | {name for name, layer in layers.items() if layer.role == "function"}
-    reason = "compiled" if is_closed else "not called"
-    unseen = [(record.name, reason) for record in leaves if record.name not in layers]
-    unseen += [(name, "no gradient") for name in sorted(without_gradient & names)]
+    missing = [record.name for record in leaves if record.name not in layers]
+    unseen = [(name, "compiled" if is_closed else hidden.reason(name)) for name in missing]
+    unseen += [(name, hidden.reason_without_gradient(name)) for name in sorted(without_gradient & names)]
     return Coverage(len(names) - len(unseen), len(names), tuple(unseen), tuple(notes))

@@ -9,7 +9,7 @@ directed acyclic graph with one source and one sink the count below is the same 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Node = Any
@@ -33,6 +33,27 @@ class TrunkEntry:
     layer: str
     is_join: bool = False
     is_chained: bool = False
+
+
+def open_chains(trunk: Sequence[TrunkEntry], is_changed: Callable[[str, str], bool]) -> tuple[TrunkEntry, ...]:
+    """Put a join between two chained layers where a hook of the script's own changes the gradient on its way.
+
+    Args:
+        trunk: The trunk, from the output down.
+        is_changed: Whether the gradient at one layer's input is another at the output of the next.
+
+    Returns:
+        The trunk with these joins; the same where there is no such hook.
+    """
+    entries: list[TrunkEntry] = []
+    for rank, entry in enumerate(trunk):
+        deeper = trunk[rank + 1] if rank + 1 < len(trunk) else None
+        entries.append(entry)
+        is_pair = deeper is not None and entry.is_chained and not (entry.is_join or deeper.is_join)
+        if is_pair and deeper is not None and is_changed(entry.layer, deeper.layer):
+            entries[-1] = replace(entry, is_chained=False)
+            entries.append(TrunkEntry(f"before {entry.layer}", is_join=True, is_chained=True))
+    return tuple(entries)
 
 
 def order_nodes(source: Node) -> list[Node]:

@@ -5,13 +5,18 @@ dead when a rectifier's output was zero on every example (its slope is zero ther
 pre-activation and output of the examples at hand, thinned to a bounded number.
 """
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from gradiometer.activations import Activation
-from gradiometer.measuring.statistics import thin_examples
+from gradiometer.measuring.statistics import Number, thin_examples
 
 WINDOW_BATCHES = 8
 """Full measurements in a window; chosen by us: eight batches of 32 tell a dead unit from one that fires once in 100."""
@@ -25,16 +30,30 @@ class Bucket:
     """Counts over some batches.
 
     Attributes:
-        flat_counts: Examples on which each unit was flat.
-        is_alive: Whether each unit ever answered.
+        flat_sums: Examples on which each unit was flat, where that was counted.
+        answer_sums: Examples on which each unit of a rectifier answered.
+        is_flat_without_answer: Each unit is flat wherever it does not answer, and only that was counted.
         example_count: Examples (times positions) seen.
         batch_count: Batches seen.
     """
 
-    flat_counts: Tensor | None = None
-    is_alive: Tensor | None = None
+    flat_sums: Tensor | None = None
+    answer_sums: Tensor | None = None
+    is_flat_without_answer: bool = False
     example_count: int = 0
     batch_count: int = 0
+
+    @property
+    def flat_counts(self) -> Tensor | None:
+        """Examples on which each unit was flat; None where it was not judged."""
+        if self.is_flat_without_answer and self.answer_sums is not None:
+            return self.example_count - self.answer_sums
+        return self.flat_sums
+
+    @property
+    def is_alive(self) -> Tensor | None:
+        """Whether each unit ever answered; None where it was not judged."""
+        return None if self.answer_sums is None else self.answer_sums > 0
 
 
 @dataclass(slots=True)
@@ -44,66 +63,148 @@ class UnitWindow:
     past: Bucket = field(default_factory=Bucket)
     present: Bucket = field(default_factory=Bucket)
 
-    def add(self, activation: Activation, pre_activation: Tensor | None, output: Tensor, unit_dim: int) -> None:
+    def add(self, activation: Activation, pre_activation: Tensor | None, output: Tensor | None, unit_dim: int) -> None:
         """Count one batch.
 
         Args:
             activation: The function, with its parameters.
             pre_activation: Its input; None where it was written over. Then only dead units are judged.
-            output: Its output; an empty batch counts for nothing.
+            output: Its output; None where it is not there yet: then what it will be is told from its input. An empty
+                batch counts for nothing.
             unit_dim: Axis of units.
         """
-        if output.numel() == 0:
+        seen = output if output is not None else pre_activation
+        if seen is None or seen.numel() == 0:
             return
+        seen = thin_examples(seen.detach(), unit_dim)
+        other_dims = tuple(dim for dim in range(seen.dim()) if dim != unit_dim)
+        bucket = self._bucket_for(seen.shape[unit_dim])
+        bucket.batch_count += 1
+        bucket.example_count += seen.numel() // max(seen.shape[unit_dim], 1)
+        if activation.is_rectifier:
+            bucket.answer_sums = added(
+                bucket.answer_sums, count_where(seen, ABOVE_ZERO if output is None else NOT_ZERO, other_dims)
+            )
+        if pre_activation is not None:
+            if activation.name == "relu":
+                bucket.is_flat_without_answer = True
+            else:
+                pre = seen if output is None else thin_examples(pre_activation.detach(), unit_dim)
+                bucket.flat_sums = added(bucket.flat_sums, count_flat(activation, pre, other_dims))
+
+    def _bucket_for(self, unit_count: int) -> Bucket:
+        """The bucket to count a batch in; both start anew where the number of units is another."""
         if self.present.batch_count >= WINDOW_BATCHES:
             self.past, self.present = self.present, Bucket()
-        output = thin_examples(output.detach(), unit_dim)
-        other_dims = [dim for dim in range(output.dim()) if dim != unit_dim]
-        bucket = self.present
-        if bucket.example_count and unit_total(bucket) != output.shape[unit_dim]:
+        if self.present.example_count and unit_total(self.present) != unit_count:
             self.past, self.present = Bucket(), Bucket()
-            bucket = self.present
-        bucket.batch_count += 1
-        bucket.example_count += output.numel() // max(output.shape[unit_dim], 1)
-        if activation.is_rectifier:
-            answers = torch.amax(output.abs(), dim=other_dims) != 0 if other_dims else output != 0
-            bucket.is_alive = answers if bucket.is_alive is None else bucket.is_alive | answers
-        if pre_activation is not None:
-            flat = flat_examples(activation, thin_examples(pre_activation.detach(), unit_dim))
-            if flat is not None:
-                counts = flat.sum(dim=other_dims) if other_dims else flat.float()
-                bucket.flat_counts = counts if bucket.flat_counts is None else bucket.flat_counts + counts
+        return self.present
 
-    def shares(self) -> tuple[Tensor | None, Tensor | None, int]:
-        """Share of saturated units, share of dead units, and the examples that they were judged on."""
+    def marks(self) -> tuple[Tensor | None, Tensor | None, int]:
+        """Whether each unit is saturated, whether it is dead, and the examples that they were judged on."""
         buckets = [bucket for bucket in (self.past, self.present) if bucket.batch_count]
         examples = sum(bucket.example_count for bucket in buckets)
-        flat = [bucket.flat_counts for bucket in buckets if bucket.flat_counts is not None]
-        alive = [bucket.is_alive for bucket in buckets if bucket.is_alive is not None]
-        saturated = dead = None
-        if flat:
-            saturated = (torch.stack(flat).sum(0) >= SATURATED_SHARE * examples).float().mean()
-        if alive:
-            dead = (~torch.stack(alive).any(0)).float().mean()
+        flat = [counts for bucket in buckets if (counts := bucket.flat_counts) is not None]
+        answers = [bucket.answer_sums for bucket in buckets if bucket.answer_sums is not None]
+        saturated = sum(flat[1:], start=flat[0]) >= SATURATED_SHARE * examples if flat else None
+        dead = sum(answers[1:], start=answers[0]) == 0 if answers else None
         return saturated, dead, examples
+
+    def shares(self) -> tuple[Number | None, Number | None, int]:
+        """Share of saturated units, share of dead units, and the examples that they were judged on."""
+        saturated, dead, examples = self.marks()
+        return share_of(saturated), share_of(dead), examples
+
+
+def share_of(mask: Tensor | None) -> Number | None:
+    """Share of a mask that holds; a plain number on the CPU."""
+    if mask is None:
+        return None
+    return int(np.count_nonzero(mask.numpy())) / mask.numel() if mask.is_cpu else mask.float().mean()
+
+
+def added(total: Tensor | None, counts: Tensor | None) -> Tensor | None:
+    """Counts so far and those of another batch; the former are written over."""
+    return counts if total is None or counts is None else total.add_(counts)
 
 
 def unit_total(bucket: Bucket) -> int:
     """Units that a bucket counts, 0 where it has counted none."""
-    counted = bucket.is_alive if bucket.is_alive is not None else bucket.flat_counts
+    counted = bucket.answer_sums if bucket.answer_sums is not None else bucket.flat_sums
     return 0 if counted is None else counted.numel()
 
 
-def flat_examples(activation: Activation, pre_activation: Tensor) -> Tensor | None:
-    """Where the activation's slope is below 5 % of the greatest it can be, as 0 and 1.
+Comparison: TypeAlias = Callable[[Any, float], Any]
+
+NOT_ZERO: tuple[Comparison, float] = (operator.ne, 0.0)
+ABOVE_ZERO: tuple[Comparison, float] = (operator.gt, 0.0)
+
+LANES = 8
+"""Columns that are counted in one 64-bit number."""
+
+
+def count_flat(activation: Activation, pre_activation: Tensor, other_dims: tuple[int, ...]) -> Tensor | None:
+    """Count for each unit the examples on which the activation's slope is below 5 % of the greatest it can be.
+
+    Args:
+        activation: The function.
+        pre_activation: Its input.
+        other_dims: All axes but that of units.
 
     Returns:
-        A float tensor of the pre-activation's shape; None for a function that is nowhere flat.
+        Counts, float32; None for a function that is nowhere flat.
     """
-    flat: Tensor | None = None
-    if activation.flat_below is not None:
-        flat = pre_activation < activation.flat_below
-    if activation.flat_above is not None:
-        above = pre_activation > activation.flat_above
-        flat = above if flat is None else flat | above
-    return None if flat is None else flat.to(torch.float32)
+    counts = None
+    for bound, comparison in ((activation.flat_below, operator.lt), (activation.flat_above, operator.gt)):
+        if bound is not None:
+            found = count_where(pre_activation, (comparison, bound), other_dims)
+            counts = found if counts is None else counts + found
+    return counts
+
+
+def count_where(values: Tensor, condition: tuple[Comparison, float], other_dims: tuple[int, ...]) -> Tensor:
+    """Count for each unit the values that compare so with a bound.
+
+    On the CPU NumPy compares and counts, ten times as fast as torch does.
+
+    Args:
+        values: Values of all units.
+        condition: The comparison and what to compare with.
+        other_dims: All axes but that of units.
+
+    Returns:
+        Counts [unit], float32, on the values' device.
+    """
+    comparison, bound = condition
+    if values.device.type == "cpu" and values.dtype in (torch.float32, torch.float64) and not values.is_neg():
+        array = values.numpy()
+        holds = comparison(array, array.dtype.type(bound))
+        if other_dims == tuple(range(holds.ndim - 1)) and holds.shape[-1] % LANES == 0:
+            return torch.from_numpy(count_in_lanes(holds.reshape(-1, holds.shape[-1])))
+        # The narrowest sums are the fastest; one of them has as many terms as there are examples.
+        narrowest = np.uint16 if holds.size < 1 << 16 else np.int64
+        counts = np.add.reduce(holds.view(np.uint8), axis=other_dims, dtype=narrowest)
+        return torch.from_numpy(counts.reshape(-1).astype(np.float32))
+    found: Tensor = comparison(values, bound).to(torch.float32)
+    return (found.sum(dim=other_dims) if other_dims else found).reshape(-1)
+
+
+def count_in_lanes(holds: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Count for each column the rows that hold, eight columns in one number: a tenth of the time of a plain sum.
+
+    Args:
+        holds: [row, column], contiguous, the number of columns a multiple of eight.
+
+    Returns:
+        Counts [column].
+
+    Example:
+        >>> count_in_lanes(np.ones((300, 8), dtype=np.bool_)).tolist()
+        [300.0, 300.0, 300.0, 300.0, 300.0, 300.0, 300.0, 300.0]
+    """
+    # A lane is a byte, and holds the sum of no more than 255 rows.
+    starts = range(0, len(holds), 255)
+    lanes = np.ascontiguousarray(holds).view(np.uint64)
+    sums = np.add.reduceat(lanes, starts, axis=0) if len(starts) > 1 else np.add.reduce(lanes, axis=0)[None]
+    counts: NDArray[np.float32] = np.add.reduce(sums.view(np.uint8), axis=0, dtype=np.float32)
+    return counts

@@ -1,8 +1,9 @@
 """The run file's version: its tables of today, and numbered steps that bring older files to them.
 
 A run file carries an application id, so that another SQLite file is told at once, and its version in
-`PRAGMA user_version`. Version 1 is `tables.sql`. When the tables change, `SCHEMA_VERSION` grows by one and `MIGRATIONS`
-gains the SQL that leads there from the version before.
+`PRAGMA user_version`. Today's tables are `tables.sql`. When they change, `SCHEMA_VERSION` grows by one and `MIGRATIONS`
+gains the SQL that leads there from the version before, a file `version_N_to_M.sql`, which is never changed again once
+it was released.
 """
 
 import sqlite3
@@ -15,17 +16,23 @@ from gradiometer.errors import NewerRunFileError, NotARunFileError
 APPLICATION_ID = int.from_bytes(b"grdm", "big")
 """Marks a SQLite file as a run file."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version that this gradiometer writes."""
-
-MIGRATIONS: Mapping[int, str] = {}
-"""Version of a file to the SQL that brings it to the next one."""
 
 
 @cache
+def read_sql(name: str) -> str:
+    """The statements in one of this folder's files."""
+    return files("gradiometer.recording").joinpath(name).read_text(encoding="utf-8")
+
+
+MIGRATIONS: Mapping[int, str] = {1: read_sql("version_1_to_2.sql")}
+"""Version of a file to the SQL that brings it to the next one."""
+
+
 def tables_sql() -> str:
     """The statements that create today's tables."""
-    return files("gradiometer.recording").joinpath("tables.sql").read_text(encoding="utf-8")
+    return read_sql("tables.sql")
 
 
 def create_tables(connection: sqlite3.Connection) -> None:

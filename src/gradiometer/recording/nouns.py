@@ -9,7 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer.recording.rows import LAYER_FIELDS, MAX_EVENT_COUNT, TRIAL_FIELDS
-from gradiometer.schema import Coverage, Event, Layer, Outcome, OutcomeVerdict, Parameter, Ranking, Role, Trial
+from gradiometer.schema import (
+    Contrast,
+    Coverage,
+    Event,
+    Layer,
+    Outcome,
+    OutcomeVerdict,
+    Parameter,
+    Ranking,
+    Role,
+    Trial,
+)
 
 MAX_LAYER_COUNT = 100_000
 """Layers or parameters that are read at most; more is a hostile file that wants memory."""
@@ -52,7 +63,7 @@ class Damage:
 def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
     """Read the facts, by name."""
     rows = connection.execute("SELECT name, value_json FROM fact LIMIT 10000")
-    return {_text(name): json.loads(_text(value)) for name, value in rows}
+    return {as_text(name): json.loads(as_text(value)) for name, value in rows}
 
 
 def read_layers(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], tuple[Layer, ...]]:
@@ -81,10 +92,10 @@ def read_parameters(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], 
     ).fetchall()
     return _ids(rows), tuple(
         Parameter(
-            name=_text(name),
+            name=as_text(name),
             layer=_text_or_none(layer),
-            shape=tuple(_whole(size) for size in _list(shape)),
-            dtype=_text(dtype),
+            shape=tuple(as_whole(size) for size in as_list(shape)),
+            dtype=as_text(dtype),
             is_trainable=bool(is_trainable),
             is_optimized=bool(is_optimized),
         )
@@ -96,7 +107,7 @@ def read_events(connection: sqlite3.Connection, damage: Damage) -> tuple[Event, 
     """Read the events, in order."""
     query = "SELECT step, kind, text FROM event ORDER BY event_id LIMIT ?"
     rows = damage.rows(connection, "event", query, (MAX_EVENT_COUNT,))
-    return tuple(Event(step=_whole(step), kind=_text(kind), text=_text(text)) for step, kind, text in rows)
+    return tuple(Event(step=as_whole(step), kind=as_text(kind), text=as_text(text)) for step, kind, text in rows)
 
 
 def read_coverage(connection: sqlite3.Connection, damage: Damage) -> Coverage:
@@ -104,10 +115,10 @@ def read_coverage(connection: sqlite3.Connection, damage: Damage) -> Coverage:
     query = "SELECT seen_count, total_count, unseen_json, notes_json FROM coverage LIMIT 1"
     for seen_count, total_count, unseen, notes in damage.rows(connection, "coverage", query):
         return Coverage(
-            seen_count=_whole(seen_count),
-            total_count=_whole(total_count),
-            unseen=tuple((_text(name), _text(reason)) for name, reason in _list(unseen)),
-            notes=_texts(_list(notes)),
+            seen_count=as_whole(seen_count),
+            total_count=as_whole(total_count),
+            unseen=tuple((as_text(name), as_text(reason)) for name, reason in as_list(unseen)),
+            notes=_texts(as_list(notes)),
         )
     return Coverage()
 
@@ -121,7 +132,7 @@ def read_trials(connection: sqlite3.Connection, damage: Damage) -> tuple[Trial, 
 def read_outcome(connection: sqlite3.Connection, damage: Damage) -> Outcome | None:
     """Read what the trials proved; None where none was run."""
     for (text,) in damage.rows(connection, "outcome", "SELECT outcome_json FROM outcome LIMIT 1"):
-        return _outcome(json.loads(_text(text)))
+        return _outcome(json.loads(as_text(text)))
     return None
 
 
@@ -133,37 +144,37 @@ def _ids(rows: list[Row]) -> NDArray[np.int64]:
 
 def _layer(row: Row) -> Layer:
     _, parameters, name, kind, role, position, call_site, activation, greatest_slope, *counts = row
-    unit_count, fan_in, fan_out = (None if count is None else _whole(count) for count in counts)
+    unit_count, fan_in, fan_out = map(as_whole_or_none, counts)
     if role not in get_args(Role):
         raise ValueError(f"role {role!r}")
     return Layer(
-        name=_text(name),
-        kind=_text(kind),
+        name=as_text(name),
+        kind=as_text(kind),
         role=role,
-        position=_whole(position),
+        position=as_whole(position),
         call_site=_text_or_none(call_site),
         activation=_text_or_none(activation),
-        greatest_slope=_number_or_none(greatest_slope),
+        greatest_slope=as_number_or_none(greatest_slope),
         unit_count=unit_count,
         fan_in=fan_in,
         fan_out=fan_out,
-        parameters=_texts(_list(parameters)),
+        parameters=_texts(as_list(parameters)),
     )
 
 
 def _trial(row: Row) -> Trial:
     cures, seed, sieve, run_file, status, final_loss, step_count, elapsed_seconds, is_paired, detail = row
     return Trial(
-        cures=_texts(_list(cures)),
-        seed=_whole(seed),
-        sieve=_text(sieve),
-        run_file=_text(run_file),
-        status=_text(status),
-        final_loss=_number_or_none(final_loss),
-        step_count=_whole(step_count),
-        elapsed_seconds=_number_or_none(elapsed_seconds),
+        cures=_texts(as_list(cures)),
+        seed=as_whole(seed),
+        sieve=as_text(sieve),
+        run_file=as_text(run_file),
+        status=as_text(status),
+        final_loss=as_number_or_none(final_loss),
+        step_count=as_whole(step_count),
+        elapsed_seconds=as_number_or_none(elapsed_seconds),
         is_paired=None if is_paired is None else bool(is_paired),
-        detail=_text(detail),
+        detail=as_text(detail),
     )
 
 
@@ -173,26 +184,44 @@ def _outcome(fields: Mapping[str, Any]) -> Outcome:
         cures=_texts(fields["cures"]),
         control=tuple(float(loss) for loss in fields["control"]),
         treated=tuple(float(loss) for loss in fields["treated"]),
-        difference=_number_or_none(fields["difference"]),
+        difference=as_number_or_none(fields["difference"]),
         interval=_interval(fields["interval"]),
         confidence=float(fields["confidence"]),
         is_paired=bool(fields["is_paired"]),
         control_shows_fault=bool(fields["control_shows_fault"]),
         ranking=tuple(_ranking(line) for line in fields["ranking"]),
-        snippet=_text(fields["snippet"]),
-        detail=_text(fields["detail"]),
+        snippet=as_text(fields["snippet"]),
+        detail=as_text(fields["detail"]),
+        # Older files do not have the rest.
+        held_out=None if fields.get("held_out") is None else tuple(_contrast(line) for line in fields["held_out"]),
+        held_out_detail=as_text(fields.get("held_out_detail", "")),
+        equal_time=None if fields.get("equal_time") is None else _contrast(fields["equal_time"]),
+    )
+
+
+def _contrast(fields: Mapping[str, Any]) -> Contrast:
+    return Contrast(
+        verdict=_verdict(fields["verdict"]),
+        site=as_text(fields["site"]),
+        control=tuple(float(loss) for loss in fields["control"]),
+        treated=tuple(float(loss) for loss in fields["treated"]),
+        moments=tuple(float(moment) for moment in fields["moments"]),
+        difference=as_number_or_none(fields["difference"]),
+        interval=_interval(fields["interval"]),
+        confidence=float(fields["confidence"]),
+        detail=as_text(fields["detail"]),
     )
 
 
 def _ranking(fields: Mapping[str, Any]) -> Ranking:
     return Ranking(
         cures=_texts(fields["cures"]),
-        sieve=_text(fields["sieve"]),
+        sieve=as_text(fields["sieve"]),
         verdict=None if fields["verdict"] is None else _verdict(fields["verdict"]),
-        final_loss=_number_or_none(fields["final_loss"]),
-        difference=_number_or_none(fields["difference"]),
+        final_loss=as_number_or_none(fields["final_loss"]),
+        difference=as_number_or_none(fields["difference"]),
         interval=_interval(fields["interval"]),
-        detail=_text(fields["detail"]),
+        detail=as_text(fields["detail"]),
     )
 
 
@@ -210,34 +239,43 @@ def _interval(value: Any) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value that has to be text; ValueError where it is none, as in the checks below."""
     if not isinstance(value, str):
         raise ValueError(f"{value!r:.40} where text belongs")
     return value
 
 
 def _text_or_none(value: Any) -> str | None:
-    return None if value is None else _text(value)
+    return None if value is None else as_text(value)
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_text(value) for value in values)
+    return tuple(as_text(value) for value in values)
 
 
-def _list(text: Any) -> list[Any]:
-    values = json.loads(_text(text))
+def as_list(text: Any) -> list[Any]:
+    """A JSON list."""
+    values = json.loads(as_text(text))
     if not isinstance(values, list):
         raise ValueError(f"{text!r:.40} where a list belongs")
     return values
 
 
-def _whole(value: Any) -> int:
+def as_whole(value: Any) -> int:
+    """A whole number."""
     if not isinstance(value, int):
         raise ValueError(f"{value!r:.40} where a whole number belongs")
     return value
 
 
-def _number_or_none(value: Any) -> float | None:
+def as_whole_or_none(value: Any) -> int | None:
+    """A whole number, or nothing."""
+    return None if value is None else as_whole(value)
+
+
+def as_number_or_none(value: Any) -> float | None:
+    """A number, or nothing."""
     if value is None:
         return None
     if not isinstance(value, int | float):

@@ -35,7 +35,22 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """Names in the system's table of mounts. SQLite's write-ahead log needs memory shared between processes, which a
 network file system does not give: https://www.sqlite.org/wal.html, section 1."""
 
-COMPANION_SUFFIXES = ("", "-wal", "-journal")
+COMPANION_SUFFIXES = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside a database, behind its name."""
+
+SQLITE_MAGIC = b"SQLite format 3\x00"
+"""First bytes of every SQLite database."""
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a path is a file that begins as an SQLite database does; one that can't be read does not."""
+    try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return False
+        with path.open("rb") as file:
+            return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
+    except OSError:
+        return False
 
 
 def is_network_folder(folder: Path, mounts: str) -> bool:
@@ -244,9 +259,9 @@ def _connect(path: Path, stack: ExitStack) -> sqlite3.Connection:
             time.sleep(0.05 * (attempt + 1))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradiometer-")))
     try:
-        for suffix in COMPANION_SUFFIXES:
+        for suffix in ("", *COMPANION_SUFFIXES):
             companion = path.with_name(path.name + suffix)
-            if companion.is_file():
+            if companion.is_file() and suffix != "-shm":  # memory shared with the killed process: SQLite makes its own
                 shutil.copyfile(companion, folder / companion.name)
     except OSError as error:
         raise RunFileError(f"{path} can't be opened ({error.strerror}): check its permissions.") from error

@@ -23,6 +23,7 @@ from gradiometer.recording.nouns import (
 )
 from gradiometer.recording.opening import explain_database_error, opened_for_reading
 from gradiometer.recording.series import choose_snapshots, read_grid, read_losses, read_snapshots, read_steps
+from gradiometer.recording.turn_nouns import read_examples, read_fades, read_histograms, read_turns, read_unit_marks
 from gradiometer.schema import LAYER_COLUMNS, PARAMETER_COLUMNS, Coverage, Run
 
 MAX_SNAPSHOTS = 1000
@@ -123,6 +124,8 @@ def _read_tables(connection: sqlite3.Connection, max_snapshots: int, max_steps: 
     parameter_ids, parameters = read_parameters(connection)
     snapshot_steps = choose_snapshots(connection, damage, max_snapshots, max(len(layers), len(parameters), 1))
     steps, step_columns, fingerprints = read_steps(connection, damage, max_steps)
+    layer_names = {int(key): layer.name for key, layer in zip(layer_ids, layers, strict=True)}
+    parameter_names = {int(key): one.name for key, one in zip(parameter_ids, parameters, strict=True)}
     return Run(
         facts=facts,
         layers=layers,
@@ -139,6 +142,11 @@ def _read_tables(connection: sqlite3.Connection, max_snapshots: int, max_steps: 
             PARAMETER_COLUMNS,
             (snapshot_steps, parameter_ids),
         ),
+        turns=read_turns(connection, damage, snapshot_steps),
+        examples=read_examples(connection, damage, snapshot_steps),
+        fades=read_fades(connection, damage, snapshot_steps, layer_names),
+        histograms=read_histograms(connection, damage, snapshot_steps, parameter_names),
+        unit_marks=read_unit_marks(connection, damage, snapshot_steps, layer_names),
         steps=steps,
         step_columns=step_columns,
         losses=read_losses(connection, damage, max_steps),

@@ -78,7 +78,7 @@ class Recorder:
         self.lock = threading.RLock()
         self.queue: deque[Any] = deque()
         self._queued_rows = 0
-        self._taken_rows = 0
+        self.taken_rows = 0
         self._connection: sqlite3.Connection | None = None
         self._is_abandoned = False
         self._is_closing = False
@@ -105,7 +105,7 @@ class Recorder:
         """Queue an item; costs an append and never waits."""
         self.queue.append(item)
         self._queued_rows += row_count
-        if self._queued_rows - self._taken_rows > MAX_WAITING_ROWS and self.fault is None:
+        if self._queued_rows - self.taken_rows > MAX_WAITING_ROWS and self.fault is None:
             self.fault = f"Recording stopped: the disk of {self.path} does not keep up. Training goes on."
             self.queue.clear()
 
@@ -251,7 +251,7 @@ class Recorder:
             else:
                 part.append(item)
                 row_count += row_count_of(item)
-        self._taken_rows += row_count
+        self.taken_rows += row_count
         return part
 
     def _commit(self, part: list[Any]) -> None:

@@ -13,6 +13,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
+from gradiometer.recording.turn_rows import turn_row_count, turn_tables
 from gradiometer.schema import (
     LAYER_COLUMNS,
     PARAMETER_COLUMNS,
@@ -34,9 +35,9 @@ MAX_TEXT_LENGTH = 1_000_000
 MAX_EVENT_COUNT = 10_000
 """Events beyond this many are not written: what happens every step is no event."""
 
-ROWS_AT_ONCE = (64, 8, 1)
+ROWS_AT_ONCE = (48, 8, 1)
 """Rows per statement, tried in this order; few sizes, so that prepared statements are found again. SQLite before
-3.32 takes 999 values in a statement: 64 rows of 13 columns stay below."""
+3.32 takes 999 values in a statement: 48 rows of 20 columns stay below."""
 
 LAYER_FIELDS = (
     "name",
@@ -135,10 +136,16 @@ def insert_rows(
             start += size
 
 
+STEP_FIELDS = attrgetter("step", "losses", *STEP_COLUMNS, "batch_fingerprint")
+"""A step as a tuple, in which the every-step watch hands it over."""
+
+
 def row_count_of(item: Any) -> int:
     """About how many rows an item becomes."""
+    if type(item) is tuple:
+        return 1 + len(item[1])
     if isinstance(item, Snapshot):
-        return 1 + len(item.layers) + len(item.parameters)
+        return 1 + len(item.layers) + len(item.parameters) + turn_row_count(item)
     return 1 + len(item.losses) if isinstance(item, StepStats) else 1
 
 
@@ -155,13 +162,14 @@ class RowWriter:
         self._parameter_ids = self._ids("parameter", "parameter_id", "name")
         self._site_ids = self._ids("loss_site", "site_id", "site")
         self._event_count = int(connection.execute("SELECT count(*) FROM event").fetchone()[0])
-        self._steps: list[StepStats] = []
+        self._steps: list[tuple[Any, ...]] = []
         self._writers: Mapping[type, Callable[[Any], None]] = {
             dict: self._write_facts,
             Layer: self._write_layer,
             Parameter: self._write_parameter,
             Snapshot: self._write_snapshot,
-            StepStats: self._steps.append,
+            StepStats: lambda stats: self._steps.append(STEP_FIELDS(stats)),
+            tuple: self._steps.append,
             Event: self._write_event,
             Coverage: self._write_coverage,
             Trial: self._write_trial,
@@ -172,7 +180,7 @@ class RowWriter:
         """Write items in their order, within the transaction that the caller has begun.
 
         Args:
-            items: Nouns, and mappings of a fact's name to its JSON.
+            items: Nouns, mappings of a fact's name to its JSON, and steps as tuples of their fields.
         """
         for item in items:
             self._writers[type(item)](item)
@@ -217,6 +225,8 @@ class RowWriter:
         values_of = attrgetter(*PARAMETER_COLUMNS)
         parameters = [(step, self._parameter_id(stats.parameter), *values_of(stats)) for stats in snapshot.parameters]
         self._insert("parameter_statistics", ("step", "parameter_id", *PARAMETER_COLUMNS), parameters)
+        for table, columns, rows in turn_tables(snapshot, self._layer_id, self._parameter_id):
+            self._insert(table, columns, rows)
 
     def _site_id(self, site: str) -> int:
         if site not in self._site_ids:
@@ -226,11 +236,11 @@ class RowWriter:
 
     def _write_steps(self) -> None:
         columns = ("step", *STEP_COLUMNS, "batch_fingerprint")
-        self._insert("step", columns, list(map(attrgetter(*columns), self._steps)))
+        self._insert("step", columns, [(row[0], *row[2:]) for row in self._steps])
         losses = [
-            (stats.step, self._site_id(site), mean, call_count, nonfinite_count)
-            for stats in self._steps
-            for site, mean, call_count, nonfinite_count in stats.losses
+            (row[0], self._site_id(site), mean, call_count, nonfinite_count)
+            for row in self._steps
+            for site, mean, call_count, nonfinite_count in row[1]
         ]
         self._insert("loss", ("step", "site_id", "mean_loss", "call_count", "nonfinite_count"), losses)
         self._steps.clear()

@@ -31,7 +31,14 @@ class _Group:
 
 
 STEP_GROUP = _Group("step", ("step", "loss"), 64)
-SNAPSHOT_GROUP = _Group("snapshot", ("snapshot", "layer_statistics", "parameter_statistics"), 4)
+SNAPSHOT_GROUP = _Group(
+    "snapshot",
+    (
+        *("snapshot", "layer_statistics", "parameter_statistics"),
+        *("turn", "example_statistics", "through_time", "histogram", "unit_marks"),
+    ),
+    4,
+)
 
 FIRST_NONFINITE = """
     SELECT min(step) FROM loss WHERE nonfinite_count > 0

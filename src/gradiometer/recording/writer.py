@@ -73,6 +73,11 @@ class RunWriter:
         """Processor time that writing has taken so far, on the thread that writes."""
         return self._recorder.writing_seconds
 
+    @property
+    def seconds_per_row(self) -> float:
+        """Processor time that writing one row took on average so far; 0 before the first."""
+        return self._recorder.writing_seconds / max(self._recorder.taken_rows, 1)
+
     def add_facts(self, facts: Mapping[str, Any]) -> None:
         """Add what is known of the run as a whole; a fact of the same name is replaced."""
         if self._recorder.is_recording and facts:
@@ -91,6 +96,12 @@ class RunWriter:
         recorder = self._recorder
         if recorder.is_recording:
             recorder.add(step, 1 + len(step.losses))
+
+    def add_step_row(self, row: tuple[Any, ...]) -> None:
+        """Add what the every-step watch saw, as a tuple of the fields of a `StepStats` in their order."""
+        recorder = self._recorder
+        if recorder.is_recording:
+            recorder.add(row, 1 + len(row[1]))
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """Add a full measurement."""

@@ -1,8 +1,10 @@
 """The nouns that all rooms exchange; frozen, of plain Python values and numpy arrays.
 
 Written while a script trains: `Layer` and `Parameter` (what there is), `Snapshot` with `LayerStats` and
-`ParameterStats` (one full measurement), `StepStats` (what the every-step watch sees), `Event`, `Coverage`.
-Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Outcome`.
+`ParameterStats` (one full measurement), `StepStats` (what the every-step watch sees), `Event`, `Coverage`; of the dear
+measurements, which take turns on full steps, `Turn`, `ExampleStats`, `TimeFade`, `OctaveHistogram`, `UnitMarks`.
+Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`,
+`Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation).
 
 Conventions: a number that was not measured is None in a noun and nan in a column of a `Run`. What was not finite is
 counted in a field of its own, so that "not measured" and "NaN" can't be confused. Levels and gains are in dB.
@@ -16,6 +18,7 @@ from gradiometer.schema.judged import (
     Finding,
     Severity,
     Verdict,
+    WayOut,
 )
 from gradiometer.schema.measured import (
     Coverage,
@@ -28,6 +31,12 @@ from gradiometer.schema.measured import (
     Snapshot,
     StepStats,
 )
+from gradiometer.schema.replayed import (
+    Operation,
+    Phase,
+    Replay,
+    TensorRange,
+)
 from gradiometer.schema.run import (
     LAYER_COLUMNS,
     PARAMETER_COLUMNS,
@@ -39,30 +48,46 @@ from gradiometer.schema.run import (
     columns_of,
 )
 from gradiometer.schema.tried import (
+    Contrast,
     Outcome,
     OutcomeVerdict,
     Ranking,
     Trial,
 )
+from gradiometer.schema.turns import (
+    MOST_MARKS,
+    ExampleStats,
+    OctaveHistogram,
+    TimeFade,
+    Turn,
+    UnitMarks,
+)
 
 __all__ = [
     "Cause",
+    "Contrast",
     "Coverage",
     "Diagnosis",
     "Event",
     "Evidence",
+    "ExampleStats",
     "Finding",
     "FloatArray",
     "LAYER_COLUMNS",
     "Layer",
     "LayerStats",
     "LossSeries",
+    "MOST_MARKS",
+    "OctaveHistogram",
+    "Operation",
     "Outcome",
     "OutcomeVerdict",
     "PARAMETER_COLUMNS",
     "Parameter",
     "ParameterStats",
+    "Phase",
     "Ranking",
+    "Replay",
     "Role",
     "Run",
     "SEVERITIES",
@@ -71,7 +96,12 @@ __all__ = [
     "Severity",
     "Snapshot",
     "StepStats",
+    "TensorRange",
+    "TimeFade",
     "Trial",
+    "Turn",
+    "UnitMarks",
     "Verdict",
+    "WayOut",
     "columns_of",
 ]

@@ -7,6 +7,7 @@ from gradiometer.schema.measured import Coverage
 
 Severity = Literal["critical", "warning", "info"]
 Verdict = Literal["healthy", "at_risk", "broken", "unknown"]
+WayOut = Literal["", "more_steps", "open_compiled", "watch"]
 
 SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
 """Severities, worst first."""
@@ -85,6 +86,8 @@ class Diagnosis:
         coverage: What was seen.
         reason: Why the verdict is `unknown`; empty otherwise.
         ignored: Findings that the settings' ignore list took out, each with its reason.
+        way_out: What would show more where the verdict is `unknown`: `more_steps`, `open_compiled` (measure the layers
+            of a compiled model), `watch` (`gradiometer.watch` around the training loop); empty otherwise.
     """
 
     verdict: Verdict
@@ -92,6 +95,7 @@ class Diagnosis:
     coverage: Coverage = field(default_factory=Coverage)
     reason: str = ""
     ignored: tuple[tuple[Finding, str], ...] = ()
+    way_out: WayOut = ""
 
     def reaches(self, severity: Severity) -> bool:
         """Whether a finding is as severe as this, or more."""

@@ -5,6 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from gradiometer.schema.turns import ExampleStats, OctaveHistogram, TimeFade, Turn, UnitMarks
+
 Role = Literal["leaf", "block", "function"]
 
 
@@ -82,6 +84,12 @@ class LayerStats:
         window_examples: Examples (times positions) that the two shares were judged on.
         output_nonfinite_count: NaN and infinite elements of its output.
         gradient_nonfinite_count: NaN and infinite elements of the loss gradient at its output.
+        output_similarity: Mean cosine between the outputs of two examples; 1 where all are alike.
+        output_rank: Effective rank of the batch's outputs, tr(G)^2 / ||G||_F^2 of their Gram matrix: 1 where all lie
+            on one line, the number of examples where they are orthogonal and equally long.
+        gradient_similarity: Mean cosine between the loss gradients at its output of two examples.
+        gradient_rank: Effective rank of these gradients.
+        similarity_example_count: Examples that the four are from.
     """
 
     layer: str
@@ -96,6 +104,11 @@ class LayerStats:
     window_examples: int | None = None
     output_nonfinite_count: int = 0
     gradient_nonfinite_count: int = 0
+    output_similarity: float | None = None
+    output_rank: float | None = None
+    gradient_similarity: float | None = None
+    gradient_rank: float | None = None
+    similarity_example_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +127,9 @@ class ParameterStats:
         gradient_zero_share: Share of its gradient that is exactly zero.
         gradient_nonfinite_count: NaN and infinite elements of its gradient.
         weight_nonfinite_count: NaN and infinite elements of its values.
+        gradient_greatest: Greatest absolute value of its gradient before clipping.
+        gradient_subnormal_share: Share of its gradient, other than zero, below the smallest normal number of its
+            format.
     """
 
     parameter: str
@@ -126,6 +142,8 @@ class ParameterStats:
     gradient_zero_share: float | None = None
     gradient_nonfinite_count: int = 0
     weight_nonfinite_count: int = 0
+    gradient_greatest: float | None = None
+    gradient_subnormal_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +160,11 @@ class Snapshot:
         input_rms: Root mean square of the same.
         input_greatest: Greatest absolute value of the same.
         measuring_seconds: Time that measuring took in this step.
+        turn: The dear measurement whose turn it was, None where none had one.
+        examples: What it says of the examples, where it was that measurement's turn; likewise the three below.
+        fades: Gradients through time.
+        histograms: Magnitudes of gradients, weights and updates.
+        unit_marks: Saturated and dead units of the layers in which they are judged.
     """
 
     step: int
@@ -153,6 +176,11 @@ class Snapshot:
     input_rms: float | None = None
     input_greatest: float | None = None
     measuring_seconds: float | None = None
+    turn: Turn | None = None
+    examples: ExampleStats | None = None
+    fades: tuple[TimeFade, ...] = ()
+    histograms: tuple[OctaveHistogram, ...] = ()
+    unit_marks: tuple[UnitMarks, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +217,8 @@ class Event:
 
     Attributes:
         step: Step at which it happened.
-        kind: `fault` (of ours), `repaid`, `structure`, `stopped`, `failed`, `cure`, `note`.
+        kind: `jump` and `non_finite` (alarms of the flight recorder), `fault` (of ours), `repaid`, `structure`,
+            `stopped`, `failed`, `cure`, `note`, `ranks` (processes that train together disagree on what is finite).
         text: What happened, in words.
     """
 

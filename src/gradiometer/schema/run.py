@@ -18,6 +18,7 @@ from gradiometer.schema.measured import (
     StepStats,
 )
 from gradiometer.schema.tried import Outcome, Trial
+from gradiometer.schema.turns import ExampleStats, OctaveHistogram, TimeFade, Turn, UnitMarks
 
 FloatArray = NDArray[np.float64]
 
@@ -42,7 +43,9 @@ class LossSeries:
 LAYER_COLUMNS: tuple[str, ...] = tuple(spec.name for spec in fields(LayerStats) if spec.name != "layer")
 PARAMETER_COLUMNS: tuple[str, ...] = tuple(spec.name for spec in fields(ParameterStats) if spec.name != "parameter")
 SNAPSHOT_COLUMNS: tuple[str, ...] = tuple(
-    spec.name for spec in fields(Snapshot) if spec.name not in {"step", "layers", "parameters"}
+    spec.name
+    for spec in fields(Snapshot)
+    if spec.name not in {"step", "layers", "parameters", "turn", "examples", "fades", "histograms", "unit_marks"}
 )
 STEP_COLUMNS: tuple[str, ...] = tuple(
     spec.name for spec in fields(StepStats) if spec.name not in {"step", "losses", "batch_fingerprint"}
@@ -61,6 +64,11 @@ class Run:
         snapshot_columns: For each of `SNAPSHOT_COLUMNS` an array [snapshot].
         layer_columns: For each of `LAYER_COLUMNS` an array [snapshot layer].
         parameter_columns: For each of `PARAMETER_COLUMNS` an array [snapshot parameter].
+        turns: Whose turn it was of the dear measurements, by step; likewise, by the step of the snapshot:
+        examples: What was measured of the examples.
+        fades: Gradients through time.
+        histograms: Magnitudes of gradients, weights and updates.
+        unit_marks: Saturated and dead units.
         steps: Steps that the every-step watch recorded, ascending.
         step_columns: For each of `STEP_COLUMNS` an array [step].
         losses: One series per `backward` call site, the first seen first.
@@ -78,6 +86,11 @@ class Run:
     snapshot_columns: Mapping[str, FloatArray] = field(default_factory=dict)
     layer_columns: Mapping[str, FloatArray] = field(default_factory=dict)
     parameter_columns: Mapping[str, FloatArray] = field(default_factory=dict)
+    turns: Mapping[int, Turn] = field(default_factory=dict)
+    examples: Mapping[int, ExampleStats] = field(default_factory=dict)
+    fades: Mapping[int, tuple[TimeFade, ...]] = field(default_factory=dict)
+    histograms: Mapping[int, tuple[OctaveHistogram, ...]] = field(default_factory=dict)
+    unit_marks: Mapping[int, tuple[UnitMarks, ...]] = field(default_factory=dict)
     steps: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     step_columns: Mapping[str, FloatArray] = field(default_factory=dict)
     losses: tuple[LossSeries, ...] = ()
@@ -110,6 +123,23 @@ class Run:
     def parameter_column(self, name: str) -> FloatArray:
         """One of `PARAMETER_COLUMNS` as an array [snapshot parameter]."""
         return self.parameter_columns[name]
+
+    def snapshots_with(self, name: str) -> NDArray[np.intp]:
+        """Rows of the snapshots in which one of `LAYER_COLUMNS` or `PARAMETER_COLUMNS` was measured for any.
+
+        What takes turns (`output_similarity`) is nan in most snapshots; this tells which ones to look at.
+        """
+        columns = self.layer_columns if name in LAYER_COLUMNS else self.parameter_columns
+        return np.flatnonzero(~np.isnan(columns[name]).all(axis=1))
+
+    def newest_of(self, name: str) -> FloatArray:
+        """The newest value of one of `LAYER_COLUMNS` or `PARAMETER_COLUMNS` for each, nan where there is none."""
+        columns = self.layer_columns if name in LAYER_COLUMNS else self.parameter_columns
+        grid = columns[name]
+        newest = np.full(grid.shape[1], np.nan)
+        for row in grid:
+            newest = np.where(np.isnan(row), newest, row)
+        return newest
 
     def layer_index(self, name: str) -> int:
         """Column of a layer; KeyError where the run has no such layer."""

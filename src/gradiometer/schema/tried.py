@@ -1,4 +1,4 @@
-"""What trials of cures give: trials, the ranking of what was tried, the outcome."""
+"""What trials of cures give: trials, the ranking of what was tried, contrasts beside the verdict, the outcome."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -59,6 +59,33 @@ class Ranking:
 
 
 @dataclass(frozen=True, slots=True)
+class Contrast:
+    """Control and treated compared once more, beside the verdict: by held-out loss, or at equal training time.
+
+    Attributes:
+        verdict: What this comparison alone would say, by the rule of the verdict.
+        site: What is compared: the call of the loss, `file:line`, callers behind it after ` < `.
+        control: Loss of the control in each pair.
+        treated: Loss under the cure in each pair, in the same order.
+        moments: Where each pair is compared: step of the evaluation, or seconds of training.
+        difference: Mean of treated minus control (negative is better); None where there is none.
+        interval: Confidence interval of that difference.
+        confidence: Confidence of the interval.
+        detail: What has to be known of it, in words.
+    """
+
+    verdict: OutcomeVerdict
+    site: str
+    control: tuple[float, ...] = ()
+    treated: tuple[float, ...] = ()
+    moments: tuple[float, ...] = ()
+    difference: float | None = None
+    interval: tuple[float, float] | None = None
+    confidence: float = 0.95
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What trying cures has proved.
 
@@ -75,6 +102,10 @@ class Outcome:
         ranking: All that was tried, best first.
         snippet: The winner's change as code; empty where nothing is proved.
         detail: The verdict's reason in a sentence.
+        held_out: The cure by held-out loss, one contrast for each call of a loss in the script's evaluations, the
+            first seen first; empty where there is none to compare, None where nobody looked (an older run file).
+        held_out_detail: Why there is none, in words.
+        equal_time: The cure by the training loss at equal training time, None where it was not measured.
     """
 
     verdict: OutcomeVerdict
@@ -89,3 +120,6 @@ class Outcome:
     ranking: tuple[Ranking, ...] = ()
     snippet: str = ""
     detail: str = ""
+    held_out: tuple[Contrast, ...] | None = None
+    held_out_detail: str = ""
+    equal_time: Contrast | None = None

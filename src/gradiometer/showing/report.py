@@ -31,6 +31,7 @@ from gradiometer.showing.figures import (
 from gradiometer.showing.figures.parts import FigureParts
 from gradiometer.showing.json_output import json_for_html
 from gradiometer.showing.layer_rows import rows_of_run, snapshot_to_show
+from gradiometer.showing.outcome_parts import outcome_section
 from gradiometer.showing.wording import VERDICT_WORDS, frontier_of, next_command, verdict_sentence, worst_finding
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -92,7 +93,7 @@ def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = Non
         "headline": html.escape(finding.summary) if finding and diagnosis.verdict != "healthy" else "",
         "next_command": report_parts.command_block(next_command(run, diagnosis, None)),
         "findings": report_parts.findings_section(diagnosis),
-        "outcome": report_parts.outcome_section(run),
+        "outcome": outcome_section(run),
         "figures": "\n".join(figure_section(name) for name in figures),
         "layers": report_parts.layers_section(run, rows_of_run(run, index), index, finding),
         "measured": report_parts.measured_section(run, diagnosis, run_file),

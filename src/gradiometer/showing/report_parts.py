@@ -1,21 +1,13 @@
-"""The report's sections as HTML: findings, trials, the table of layers, how it was measured. All text is escaped."""
+"""The report's sections as HTML: findings, the table of layers, how it was measured. All text is escaped."""
 
 import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradiometer.schema import Diagnosis, Finding, Outcome, Ranking, Run
+from gradiometer.schema import Diagnosis, Finding, Run
 from gradiometer.showing.layer_rows import LayerRow
-from gradiometer.showing.wording import (
-    OUTCOME_WORDS,
-    condition_in_words,
-    cure_in_words,
-    cures_in_words,
-    layers_in_words,
-    number_beside,
-    sentence,
-    written,
-)
+from gradiometer.showing.recorder_text import recorder_line, replay_line
+from gradiometer.showing.wording import condition_in_words, cure_in_words, layers_in_words, number_beside, sentence
 from gradiometer.units import format_bytes, format_db, format_number, format_seconds, format_share
 
 
@@ -99,73 +91,6 @@ def consequence_list(finding: Finding) -> str:
     return f"<ul>{''.join(rows)}</ul>"
 
 
-def outcome_section(run: Run) -> str:
-    """What the trials proved: verdict, interval, the change as code, all that was tried; nothing without trials."""
-    outcome = run.outcome
-    if outcome is None:
-        return ""
-    snippet = (
-        f"<h3>The change as code</h3><pre><code>{escaped(outcome.snippet)}</code></pre>" if outcome.snippet else ""
-    )
-    cured = f"<p>Cure: <b>{escaped(cures_in_words(outcome.cures))}</b></p>" if outcome.cures else ""
-    detail = f"<p>{escaped(sentence(outcome.detail))}</p>" if outcome.detail else ""
-    return (
-        f'<section class="outcome"><h2>Cure</h2><p class="headline">{escaped(OUTCOME_WORDS[outcome.verdict])}</p>'
-        f"{cured}{detail}<p>{escaped(outcome_numbers(outcome))}</p>{ranking_table(outcome)}{snippet}</section>"
-    )
-
-
-def outcome_numbers(outcome: Outcome) -> str:
-    """The outcome's numbers in a sentence or two, with what weakens them."""
-    parts = []
-    if outcome.difference is not None:
-        text = f"Final loss {written_mean(outcome.control)} without it, {written_mean(outcome.treated)} with it: "
-        text += f"{outcome.difference:+.4g}"
-        if outcome.interval is not None:
-            text += (
-                f" ({100 * outcome.confidence:.4g} % interval {outcome.interval[0]:+.4g} to {outcome.interval[1]:+.4g})"
-            )
-        parts.append(f"{text} over {len(outcome.treated)} pairs.")
-    if not outcome.is_paired:
-        parts.append("Batches of control and cured runs differed, so the runs count as unpaired.")
-    if not outcome.control_shows_fault:
-        parts.append("The control did not show the fault again, so nothing is proved.")
-    return " ".join(parts)
-
-
-def written_mean(losses: tuple[float, ...]) -> str:
-    """Mean of some losses as people read it; a dash where there are none."""
-    return written(sum(losses) / len(losses)) if losses else "–"
-
-
-def ranking_table(outcome: Outcome) -> str:
-    """All that was tried, best first."""
-    if not outcome.ranking:
-        return ""
-    head = "".join(
-        f"<th>{name}</th>" for name in ("cure", "got as far as", "result", "final loss", "difference", "why")
-    )
-    rows = "".join(ranking_row(ranking) for ranking in outcome.ranking)
-    return f'<div class="scroll"><table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-
-
-def ranking_row(ranking: Ranking) -> str:
-    """One line of the ranking."""
-    difference = "" if ranking.difference is None else f"{ranking.difference:+.4g}"
-    if ranking.interval is not None:
-        difference += f" ({ranking.interval[0]:+.4g} to {ranking.interval[1]:+.4g})"
-    final_loss = "–" if ranking.final_loss is None else written(ranking.final_loss)
-    cells = (
-        cures_in_words(ranking.cures),
-        ranking.sieve,
-        ranking.verdict or "",
-        final_loss,
-        difference,
-        ranking.detail,
-    )
-    return "<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in cells) + "</tr>"
-
-
 LAYER_HEADINGS = ("layer", "kind", "level", "gain", "slope", "saturated", "dead", "update ratio", "called at")
 
 
@@ -206,6 +131,8 @@ def measured_section(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> s
     lines = [
         ("Coverage", diagnosis.coverage.line if diagnosis.coverage.total_count else run.coverage.line),
         ("Cost of measuring", cost_line(run)),
+        ("Flight recorder", recorder_line(run)),
+        ("Replay", replay_line(run)),
         ("Full measurements", f"{facts.get('full_measurement_count', run.snapshot_count)} in {run.step_count} steps"),
         ("Status", str(facts.get("status", ""))),
         ("Started", str(facts.get("started_at", ""))),

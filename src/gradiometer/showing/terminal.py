@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gradiometer.schema import Diagnosis, Finding, Outcome, Ranking, Run
+from gradiometer.showing.outcome_words import contrast_sentences, outcome_numbers, outcome_warnings
 from gradiometer.showing.palette import SEVERITY_STYLES, VERDICT_STYLES
-from gradiometer.showing.report_parts import cost_line, outcome_numbers
+from gradiometer.showing.recorder_text import replay_command
+from gradiometer.showing.report_parts import cost_line
 from gradiometer.showing.wording import (
     OUTCOME_WORDS,
     VERDICT_WORDS,
@@ -60,6 +62,9 @@ def print_diagnosis(diagnosis: Diagnosis, run: Run, console: Console, *, run_fil
     command = next_command(run, diagnosis, run_file)
     if command:
         console.print(Text.assemble("\nTry next:  ", (command, "bold")), soft_wrap=True)
+    replaying = replay_command(run, diagnosis, run_file)
+    if replaying:
+        console.print(Text.assemble("Name the operation:  ", (replaying, "bold")), soft_wrap=True)
 
 
 def verdict_panel(diagnosis: Diagnosis) -> RenderableType:
@@ -111,7 +116,9 @@ def print_outcome(outcome: Outcome, console: Console) -> None:
     lines = [OUTCOME_WORDS[outcome.verdict]]
     if outcome.cures:
         lines.append(f"Cure: {cures_in_words(outcome.cures)}")
+    lines += outcome_warnings(outcome)
     lines += [text for text in (sentence(outcome.detail), outcome_numbers(outcome)) if text]
+    lines += contrast_sentences(outcome)
     title = Text(f" {outcome.verdict.upper()} ", style=f"bold {style}")
     console.print(Panel(Text("\n".join(lines)), title=title, title_align="left", border_style=style))
     if outcome.ranking:

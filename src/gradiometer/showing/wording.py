@@ -157,15 +157,28 @@ def command_of(run: Run) -> str:
     return shlex.join([*words, *arguments])
 
 
+def way_out(run: Run, diagnosis: Diagnosis, command: str) -> str:
+    """What to try where too little was seen: a command, or a line of the script where no command would show more."""
+    if diagnosis.way_out == "open_compiled":
+        return f"gradiometer run --open-compiled {command}"
+    if diagnosis.way_out == "watch":
+        return "gradiometer.watch(model, optimizer) around the training loop, in the script"
+    if diagnosis.way_out == "more_steps" and run.facts.get("status") == "finished":
+        return "more steps: the script itself ended here"
+    return f"gradiometer run {command}"
+
+
 def next_command(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> str:
     """The command to try next; empty where there is nothing to type.
 
     A run with findings and a known script is worth a cure; one already cured, or healthy, a look at its report; one
-    of which too little was seen, a full run.
+    of which too little was seen, what would show more.
     """
     command = command_of(run)
     if command and diagnosis.verdict == "unknown":
-        return f"gradiometer run {command}"
-    if command and diagnosis.verdict != "healthy" and run.outcome is None:
+        return way_out(run, diagnosis, command)
+    # Trials run in one process each: what was trained by several is not cured as it was.
+    is_alone = run.facts.get("process_count", 1) == 1
+    if command and diagnosis.verdict != "healthy" and run.outcome is None and is_alone:
         return f"gradiometer cure {command}"
     return f"gradiometer report {shlex.quote(str(run_file))}" if run_file is not None else ""

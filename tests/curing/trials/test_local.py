@@ -3,15 +3,25 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from curing.trials.trial_material import SIGMOIDS, spec_for
-from gradiometer.curing.trials.local import needs_fresh_interpreter, preloadable_imports, run_trials, sets_environment
+from gradiometer.curing.trials.local import (
+    has_room_for_socket,
+    needs_fresh_interpreter,
+    preloadable_imports,
+    run_trials,
+    sets_environment,
+)
 from gradiometer.curing.trials.pairing import read_trial
+from gradiometer.curing.trials.scratch import remove_stale
 from gradiometer.recording.reader import read_run
 
 CRASHES = {
@@ -114,24 +124,55 @@ run_trials([spec_for(Path({folder!r}), text, seed=seed) for seed in range(2)], w
 """
 
 
+@pytest.fixture
+def make_scratch() -> Iterator[Callable[[], Path]]:
+    """Makes temporary folders with a path so short that a server of processes can have its socket there."""
+    with ExitStack() as folders:
+        yield lambda: Path(folders.enter_context(tempfile.TemporaryDirectory()))
+
+
+def test_runs_trials_where_the_temporary_folder_has_a_long_path(tmp_path: Path) -> None:
+    scratch = tmp_path / ("long" * 20)
+    scratch.mkdir()
+    assert not has_room_for_socket(str(scratch))
+    assert has_room_for_socket("/tmp")
+    driver = (
+        "from pathlib import Path\n"
+        "from curing.trials.trial_material import SIGMOIDS, spec_for\n"
+        "from gradiometer.curing.trials.local import run_trials\n"
+        f"print([end.exit_code for end in run_trials([spec_for(Path({str(tmp_path)!r}), SIGMOIDS)], workers=1)])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "TMPDIR": str(scratch)}
+    done = subprocess.run([sys.executable, "-c", driver], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "[0]\n", done.stderr
+    assert list(scratch.iterdir()) == []
+
+
 @pytest.mark.parametrize("start", ["", "import os\nos.environ['SOME_VARIABLE'] = '1'\n"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_leaves_no_process_when_it_is_interrupted_or_killed(tmp_path: Path, start: str, number: int) -> None:
+def test_leaves_no_process_when_it_is_interrupted_or_killed(
+    tmp_path: Path, make_scratch: Callable[[], Path], start: str, number: int
+) -> None:
     driver = DRIVER.format(folder=str(tmp_path), start=start)
-    tests = Path(__file__).parents[2]
+    tests, scratch = Path(__file__).parents[2], make_scratch()
     process = subprocess.Popen(
         [sys.executable, "-c", driver],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(tests)},
+        env={**os.environ, "PYTHONPATH": str(tests), "TMPDIR": str(scratch)},
     )
     try:
         pids = wait_for_pids(tmp_path / "trials", 2)
+        assert remove_stale(scratch) == []
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     finally:
         process.kill()
     wait_until_gone(pids)
+    left = list(scratch.glob("gradiometer-cure-*"))
+    assert len(left) == (number == signal.SIGKILL)
+    assert remove_stale(scratch) == left
+    assert not list(scratch.glob("gradiometer-cure-*"))
     if number == signal.SIGINT:
         assert b"KeyboardInterrupt" in errors
         assert not list((tmp_path / "trials").glob("*"))

@@ -1,9 +1,10 @@
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from curing.trials.trial_material import SIGMOIDS, spec_for, write_script
+from curing.trials.trial_material import GAN, SIGMOIDS, spec_for, write_script
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.patching import patch_script
@@ -88,6 +89,58 @@ def test_writes_a_patch_that_trains_as_the_treated_trial_did(tmp_path: Path, tex
     assert from_patch.final_loss != control.final_loss
     # Six digits of a learning rate are written; everything else is the same bit for bit.
     assert from_patch.final_loss == pytest.approx(treated.final_loss, rel=1e-5)
+
+
+AUTOENCODER = """\
+import torch
+from torch import nn
+
+class Part(nn.Module):
+    def __init__(self, width, code):
+        super().__init__()
+        self.first, self.second = nn.Linear(width, 8), nn.Linear(8, code)
+
+    def forward(self, x):
+        return self.second(torch.sigmoid(self.first(x)))
+
+inputs = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+
+def train():
+    encoder, decoder = Part(8, 3), Part(3, 8)
+    optimizer = torch.optim.SGD([*encoder.parameters(), *decoder.parameters()], lr=0.1)
+    for step in range(20):
+        loss = nn.functional.mse_loss(decoder(encoder(inputs)), inputs)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+train()
+"""
+"""Two roots, one optimizer, one line of code for the activations of both."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", [GAN, AUTOENCODER], ids=["two optimizers", "one optimizer"])
+@pytest.mark.parametrize("cure", CURES)
+def test_writes_a_patch_for_several_models_that_trains_as_the_treated_trial_did(
+    tmp_path: Path, text: str, cure: str
+) -> None:
+    control = read_one(tmp_path, text)
+    treated = read_one(tmp_path, text, *cure.split("+"), case=control)
+    assert control.run is not None
+    changes = changes_of(treated)
+    patch = patch_script(control.run, changes, folder=tmp_path)
+    assert patch is not None
+    again = tmp_path / "again"
+    again.mkdir()
+    write_script(again, text)
+    from_patch = read_one(again, patched(again, patch))
+
+    assert from_patch.trial.status == "done", from_patch.trial.detail
+    assert from_patch.final_loss != control.final_loss
+    assert len(from_patch.final_losses) == len(treated.final_losses)
+    for (_, loss), (_, expected) in zip(from_patch.final_losses, treated.final_losses, strict=True):
+        assert loss == pytest.approx(expected, rel=1e-5)
 
 
 def run_of(folder: Path, text: str, *, site: str | None = None, optimizer: str = "SGD", layers: object = ()) -> Run:
@@ -179,3 +232,46 @@ def test_keeps_statements_that_share_a_line_together(tmp_path: Path) -> None:
     text = "import torch\nif True: optimizer = torch.optim.SGD(model.parameters(), 0.1); x = 1\n"
     added = lines_added(patch_script(run_of(tmp_path, text), [change("redraw_weights:he", "model.eval()\n")]))
     assert "if True: redraw_weights(model); optimizer = torch.optim.SGD(model.parameters(), 0.1); x = 1" in added
+
+
+TWO_IN_A_LOOP = """\
+import torch
+for net in (encoder, decoder):
+    optimizers.append(torch.optim.SGD(net.parameters(), lr=0.1))
+"""
+
+
+def made_in_a_loop(folder: Path, *roots: str) -> str | None:
+    """The patch of a change that was made at one line, to these of the two roots."""
+    run = run_of(folder, TWO_IN_A_LOOP)
+    site = str(run.facts["optimizer_site"])
+    run = replace(run, facts={**run.facts, "optimizer_sites": [site, site]})
+    made = [change("change_learning_rate:x0.1", "", "after_optimizer", (root,)) for root in roots]
+    return patch_script(run, [{**one, "optimizer_site": site, "optimizer": "SGD", "roots": []} for one in made])
+
+
+def test_edits_a_line_that_makes_several_optimizers_only_where_all_are_meant(tmp_path: Path) -> None:
+    both = made_in_a_loop(tmp_path, "encoder", "decoder")
+    assert lines_added(both) == ["    optimizers.append(torch.optim.SGD(net.parameters(), lr=0.01))"]
+    assert made_in_a_loop(tmp_path, "decoder") is None
+
+
+def test_writes_no_patch_for_a_model_of_which_the_optimizer_holds_a_part(tmp_path: Path) -> None:
+    run = run_of(tmp_path, SIGMOIDS.replace("model.parameters()", "model[2].parameters()"))
+    redrawn = {**change("redraw_weights:he", "model.eval()\n"), "is_covered": False}
+    assert patch_script(run, [redrawn]) is None
+
+
+def test_gives_each_model_the_name_that_the_script_has_for_it(tmp_path: Path) -> None:
+    text = "import torch\n\nclass Trainer:\n    def set_up(self):\n        encoder = self.encoder\n"
+    text += "        parameters = [*self.encoder.parameters(), *self.decoder.parameters()]\n"
+    text += "        self.o = torch.optim.SGD([*self.decoder.parameters(), *rest], lr=0.1)\n"
+    run = run_of(tmp_path, text)
+    snippet = "model = {NAME: NAME}\nmodel.eval()\n"
+    made = [
+        change("redraw_weights:he", snippet.replace("NAME", name), roots=(name,)) for name in ("decoder", "encoder")
+    ]
+    added = lines_added(patch_script(run, made))
+
+    assert "        redraw_weights(self.decoder)" in added
+    assert patch_script(run, [change("redraw_weights:he", "model = both\n", roots=("decoder", "unknown"))]) is None

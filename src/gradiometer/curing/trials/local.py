@@ -21,12 +21,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from gradiometer.curing.trials.scratch import temporary_folder
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, WRITTEN_FOLDER, TrialSpec
 from gradiometer.curing.trials.worker import perform_in_child
 
 POLL_SECONDS = 0.02
 GRACE_SECONDS = 2.0
 """Time that a trial gets to end by itself before it is killed."""
+
+LONGEST_SOCKET_PATH_BYTES = 103
+"""Longest path of a socket that all systems take: 104 bytes on macOS, 108 on Linux, with the zero at its end."""
 
 PRELOADED = (
     "torch",
@@ -185,7 +189,7 @@ def start(spec: TrialSpec, environment: Mapping[str, str]) -> Going:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
-    if needs_fresh_interpreter(spec):
+    if needs_fresh_interpreter(spec) or not has_room_for_socket(tempfile.gettempdir()):
         return Going(spec, start_interpreter(spec, environment))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*PRELOADED, *preloadable_imports(spec)])
@@ -193,6 +197,11 @@ def start(spec: TrialSpec, environment: Mapping[str, str]) -> Going:
     with without_main_module():
         process.start()
     return Going(spec, Forked(process))
+
+
+def has_room_for_socket(folder: str) -> bool:
+    """Whether the server of processes can have its socket in a temporary folder: its path must be a short one."""
+    return len(os.fsencode(folder)) + len("/pymp-12345678/listener-12345678") <= LONGEST_SOCKET_PATH_BYTES
 
 
 def start_interpreter(spec: TrialSpec, environment: Mapping[str, str]) -> "Interpreter":
@@ -274,16 +283,6 @@ def read_end(spec: TrialSpec) -> TrialEnd | None:
         return TrialEnd(spec, int(noted["exit_code"]), float(noted["elapsed_seconds"]), bool(noted["was_late"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def temporary_folder() -> Iterator[str]:
-    """A folder for the temporary files of all trials; it goes with what killed trials left in it."""
-    folder = tempfile.mkdtemp(prefix="gradiometer-cure-")
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ class Reading:
         run: What its run file holds; None where none was written.
         final_losses: Mean loss of the last fifth of its steps by `backward` call site, the first seen first.
         start_loss: Mean finite loss of its first steps at the first site; None where there was none.
+        process_seconds: Wall time of its process.
     """
 
     spec: TrialSpec
@@ -33,6 +34,7 @@ class Reading:
     run: Run | None = None
     final_losses: tuple[tuple[str, float], ...] = ()
     start_loss: float | None = None
+    process_seconds: float = 0.0
 
     @property
     def final_loss(self) -> float:
@@ -72,11 +74,12 @@ def read_trial(end: TrialEnd) -> Reading:
         detail=detail,
     )
     if run is None or not run.losses:
-        return Reading(spec, trial, run)
+        return Reading(spec, trial, run, process_seconds=end.elapsed_seconds)
     finals = tuple((series.site, final_loss(series, run.step_count)) for series in run.losses)
     loss = math.inf if status == "failed" else finals[0][1]
     kept = None if math.isnan(loss) or status == "refused" else loss
-    return Reading(spec, replace(trial, final_loss=kept), run, finals, start_loss(run.losses[0]))
+    trial = replace(trial, final_loss=kept)
+    return Reading(spec, trial, run, finals, start_loss(run.losses[0]), end.elapsed_seconds)
 
 
 def status_of(end: TrialEnd, run: Run | None) -> tuple[str, str]:

@@ -10,132 +10,91 @@ import difflib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gradiometer.activations import MODULE_ACTIVATIONS
-from gradiometer.curing.trials.rewriting import Edit, Source, bound_modules, names_in
+from gradiometer.curing.trials.activation_edits import edit_activations
+from gradiometer.curing.trials.opened_script import Making, Script, making_at, open_script, spans
+from gradiometer.curing.trials.rewriting import names_in
 from gradiometer.schema import Run
 
 SIMPLE_OPTIMIZER = re.compile(r"^import torch\s+optimizer = torch\.optim\.(\w+)\(optimizer\.[^,]*, (.+)\)\s*$")
 """The snippet of an optimizer with one group and nothing else: its class and its settings."""
 
 
-@dataclass(slots=True)
-class Script:
-    """The script under the knife.
-
-    Attributes:
-        source: Its text.
-        statement: The statement that makes the optimizer.
-        call: The optimizer's constructor in it.
-        modules: What names at its top stand for, in dotted form.
-        run: The diagnosed run.
-        edits: What is to be changed.
-        functions: Functions to be added.
-    """
-
-    source: Source
-    statement: ast.stmt
-    call: ast.Call
-    modules: dict[str, str]
-    run: Run
-    edits: list[Edit] = field(default_factory=list)
-    functions: list[str] = field(default_factory=list)
-    calls_before: list[str] = field(default_factory=list)
-    calls_after: list[str] = field(default_factory=list)
-
-    @property
-    def model(self) -> str | None:
-        """The expression whose `parameters()` the optimizer takes; None where there is not exactly one."""
-        owners = {
-            ast.unparse(node.func.value)
-            for node in ast.walk(self.statement)
-            if isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Attribute)
-            and node.func.attr in {"parameters", "named_parameters"}
-        }
-        return owners.pop() if len(owners) == 1 else None
-
-    @property
-    def optimizer(self) -> str | None:
-        """What the optimizer is assigned to; None where it is returned or handed on."""
-        statement = self.statement
-        if isinstance(statement, ast.Assign) and statement.value is self.call and len(statement.targets) == 1:
-            return ast.unparse(statement.targets[0])
-        if isinstance(statement, ast.AnnAssign) and statement.value is self.call:
-            return ast.unparse(statement.target)
-        return None
-
-
 def patch_script(run: Run, changes: Sequence[Mapping[str, Any]], *, folder: Path | None = None) -> str | None:
-    """Write changes as a patch of the file that makes the optimizer.
+    """Write changes as a patch of the files that make the optimizers.
 
     Args:
         run: The diagnosed run.
-        changes: The parts of a cure, in order, as `gradiometer.curing.trials.treatment.Change` has them.
+        changes: The parts of a cure, in order, as `gradiometer.curing.trials.treatment.Change` has them; with several
+            models or optimizers each part stands there once for each that it has changed.
         folder: The folder that the script ran in; the working directory where None.
 
     Returns:
-        A unified diff, relative to that folder; None where the change can't be written as one.
+        A unified diff for each file, relative to that folder; None where the changes can't be written as one.
     """
-    path, _, line = str(run.facts.get("optimizer_site") or "").rpartition(":")
-    script = open_script((folder or Path()) / path, int(line), run) if path and line.isdigit() else None
-    is_repeated = len({str(change["label"]) for change in changes}) < len(changes)  # for several optimizers
-    if script is None or not changes or is_repeated:
-        return None
-    for change in changes:
-        if not (edit_in_place(script, change) or call_function(script, change)):
+    scripts: dict[str, Script] = {}
+    for change in without_repeats(changes):
+        if not is_said_once(run, change, changes):
             return None
-    return diff_of(script, path)
+        site, optimizer = change.get("optimizer_site"), change.get("optimizer")
+        path, _, line = str(site or run.facts.get("optimizer_site") or "").rpartition(":")
+        if not path or not line.isdigit():
+            return None
+        script = scripts[path] if path in scripts else open_script((folder or Path()) / path, path, run)
+        if script is None:
+            return None
+        scripts[path] = script
+        making = making_at(script, int(line), str(optimizer or run.facts.get("optimizer")))
+        if making is None or not (
+            edit_in_place(script, making, change, changes) or call_function(script, making, change)
+        ):
+            return None
+    diffs = [diff_of(script) for script in scripts.values()]
+    return None if None in diffs or not diffs else "".join(str(diff) for diff in diffs)
 
 
-def open_script(path: Path, line: int, run: Run) -> Script | None:
-    """Read a script and find the optimizer's constructor in it; None where that fails."""
-    try:
-        source = Source(path.read_text(encoding="utf-8"))
-    except (OSError, SyntaxError, ValueError):
-        return None
-    calls = [node for node in ast.walk(source.tree) if isinstance(node, ast.Call) and spans(node, line)]
-    makers = [call for call in calls if last_name(call.func) == run.facts.get("optimizer")]
-    around = [
-        node
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.stmt) and not hasattr(node, "body") and makers and makers[0] in ast.walk(node)
-    ]
-    if len(around) != 1 or len(makers) != 1:
-        return None
-    return Script(source, around[0], makers[0], bound_modules(source.tree), run)
+def without_repeats(changes: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The changes, each once: a loop that makes optimizers in one line repeats what is done to each of them."""
+    kept: list[Mapping[str, Any]] = []
+    for change in changes:
+        if not any(dict(change, text="") == dict(known, text="") for known in kept):
+            kept.append(change)
+    return kept
 
 
-def spans(node: ast.stmt | ast.expr, line: int) -> bool:
-    """Whether a node covers a line."""
-    return node.lineno <= line <= (node.end_lineno or node.lineno)
+def is_said_once(run: Run, change: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether code beside a change's optimizer is run for nothing but this change.
+
+    Where a line makes several optimizers, as in a loop, each of them has to be changed, and all in the same words.
+    """
+    site, label = change.get("optimizer_site"), change["label"]
+    made_count = list(run.facts.get("optimizer_sites") or ()).count(site)
+    alike = [known for known in changes if known.get("optimizer_site") == site and known["label"] == label]
+    return made_count <= 1 or (len(alike) == made_count and len(without_repeats(alike)) == 1)
 
 
-def last_name(expression: ast.expr) -> str:
-    """The last part of a dotted name."""
-    return ast.unparse(expression).rpartition(".")[2]
-
-
-def edit_in_place(script: Script, change: Mapping[str, Any]) -> bool:
+def edit_in_place(
+    script: Script, making: Making, change: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]
+) -> bool:
     """Make a change by editing words of the script; False where it can't be made so."""
     name, _, setting = str(change["label"]).partition(":")
     if name == "change_learning_rate":
-        return edit_learning_rate(script, setting)
+        return edit_learning_rate(script, making, setting)
     if name == "exchange_optimizer":
-        return edit_optimizer(script, str(change["snippet"]))
+        return edit_optimizer(script, making, str(change["snippet"]))
     if name == "exchange_activation":
-        return edit_activations(script, setting, str(change["snippet"]))
+        alike = [str(known["snippet"]) for known in changes if known["label"] == change["label"]]
+        return edit_activations(script, setting, alike)
     return False
 
 
-def edit_learning_rate(script: Script, setting: str) -> bool:
+def edit_learning_rate(script: Script, making: Making, setting: str) -> bool:
     """Write the new learning rate into the constructor."""
-    keywords = [keyword.value for keyword in script.call.keywords if keyword.arg == "lr"]
-    given = keywords or script.call.args[1:2]
-    has_groups = isinstance(script.call.args[0] if script.call.args else None, ast.List | ast.ListComp)
+    call = making.call
+    given = [keyword.value for keyword in call.keywords if keyword.arg == "lr"] or call.args[1:2]
+    has_groups = isinstance(call.args[0] if call.args else None, ast.List | ast.ListComp)
     if len(given) != 1 or has_groups:
         return False
     if setting.startswith("="):
@@ -146,14 +105,14 @@ def edit_learning_rate(script: Script, setting: str) -> bool:
         rate = script.source.text_of(given[0])
         is_whole = isinstance(given[0], ast.Name | ast.Attribute | ast.Call | ast.Subscript)
         text = f"{rate if is_whole else f'({rate})'} * {setting[1:]}"
-    script.edits.append(script.source.replacing(given[0], text))
+    script.edit([script.source.replacing(given[0], text)])
     return True
 
 
-def edit_optimizer(script: Script, snippet: str) -> bool:
+def edit_optimizer(script: Script, making: Making, snippet: str) -> bool:
     """Write another class and its settings into the constructor."""
     found = SIMPLE_OPTIMIZER.match(snippet.strip() + "\n")
-    function, call = script.call.func, script.call
+    function, call = making.call.func, making.call
     if found is None or not call.args or any(keyword.arg is None for keyword in call.keywords):
         return False
     if isinstance(function, ast.Attribute):
@@ -163,116 +122,76 @@ def edit_optimizer(script: Script, snippet: str) -> bool:
     else:
         return False
     taken = script.source.text_of(call.args[0])
-    script.edits.append(script.source.replacing(call, f"{home}.{found[1]}({taken}, {found[2]})"))
+    script.edit([script.source.replacing(call, f"{home}.{found[1]}({taken}, {found[2]})")])
     return True
 
 
-def edit_activations(script: Script, target: str, snippet: str) -> bool:
-    """Exchange the names of constructors, or functional calls, where all of them are in the script."""
-    is_functional = "TorchFunctionMode" in snippet
-    places = [place for listed in re.findall(r"for \w+ in (\[.*?\]):", snippet) for place in ast.literal_eval(listed)]
-    if is_functional and places:
-        return False
-    edits = functional_edits(script, target, snippet) if is_functional else constructor_edits(script, target, places)
-    script.edits += edits
-    return bool(edits)
-
-
-def constructor_edits(script: Script, target: str, places: Sequence[Any]) -> list[Edit]:
-    """Edits of `nn.Sigmoid` to `nn.ReLU` and so on; none where some of them would be wrong."""
-    layers = {layer.name: layer.kind for layer in script.run.layers if layer.role == "leaf"}
-    kinds = {layers.get(str(place)) for place in places}
-    exchanged = {name for name, kind in layers.items() if kind in kinds}
-    new = next((module for module, kind in MODULE_ACTIVATIONS.items() if kind == target), None)
-    if new is None or None in kinds or exchanged != {str(place) for place in places}:
-        return []
-    found: list[Edit] = []
-    for node in ast.walk(script.source.tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Call) and last_name(node.func.func) in kinds:
-            return []  # called at once, so no part of the model
-        if isinstance(node, ast.Call) and last_name(node.func) in kinds and (node.args or node.keywords):
-            return []
-        if isinstance(node, ast.Name) and node.id in kinds:
-            return []
-        if isinstance(node, ast.Attribute) and node.attr in kinds and is_module(script, node.value, "torch.nn"):
-            found.append(script.source.replacing(node, f"{ast.unparse(node.value)}.{new}"))
-    return found
-
-
-def functional_edits(script: Script, target: str, snippet: str) -> list[Edit]:
-    """Edits of `torch.sigmoid(x)` to `F.relu(x)` and so on; none where a call is elsewhere or not to be told."""
-    sites = re.findall(r"^#\s+(\S+):(\d+)\s+(\w+)\s*$", snippet, flags=re.MULTILINE)
-    site_file = str(script.run.facts.get("optimizer_site")).rpartition(":")[0]
-    home = next((name for name, module in script.modules.items() if module == "torch.nn.functional"), None)
-    if home is None and script.modules.get("torch") == "torch":
-        home = "torch.nn.functional"
-    if not sites or home is None or any(file != site_file for file, _, _ in sites):
-        return []
-    found: dict[tuple[int, int], Edit] = {}
-    for _, line, kind in sites:
-        calls = [
-            node
-            for node in ast.walk(script.source.tree)
-            if isinstance(node, ast.Call) and spans(node, int(line)) and last_name(node.func) == kind
-        ]
-        for call in calls:
-            edit = functional_edit(script, call, f"{home}.{target}")
-            if edit is None:
-                return []
-            found[edit.start] = edit
-        if not calls:
-            return []
-    return list(found.values())
-
-
-def functional_edit(script: Script, call: ast.Call, new: str) -> Edit | None:
-    """The edit of one call; None for one with settings or written over its input."""
-    function = call.func
-    if call.keywords or not isinstance(function, ast.Attribute):
-        return None
-    if is_module(script, function.value, "torch") or is_module(script, function.value, "torch.nn.functional"):
-        return script.source.replacing(function, new) if len(call.args) == 1 else None
-    if call.args:
-        return None
-    return script.source.replacing(call, f"{new}({script.source.text_of(function.value)})")
-
-
-def is_module(script: Script, expression: ast.expr, module: str) -> bool:
-    """Whether an expression stands for a module."""
-    first, dot, rest = ast.unparse(expression).partition(".")
-    return script.modules.get(first, "") + dot + rest == module
-
-
-def call_function(script: Script, change: Mapping[str, Any]) -> bool:
+def call_function(script: Script, making: Making, change: Mapping[str, Any]) -> bool:
     """Make a change by a function of its own; False where the script has no place to call it."""
-    is_before = change["placement"] == "before_optimizer"
-    name = free_name(script, str(change["label"]).partition(":")[0])
     snippet = str(change["snippet"]).strip()
-    if list(change.get("roots") or [""]) not in ([""], []):
+    is_before = change["placement"] == "before_optimizer"
+    given = arguments_of(script, making, change, names_in(snippet))
+    if given is None or (making.optimizer is None and not is_before) or ("optimizer" in given and is_before):
         return False
-    needs_model, needs_optimizer = (word in names_in(snippet) for word in ("model", "optimizer"))
-    given = [
-        (word, expression)
-        for word, expression, is_needed in (
-            ("model", script.model, needs_model),
-            ("optimizer", script.optimizer, needs_optimizer),
-        )
-        if is_needed
-    ]
-    if any(expression is None for _, expression in given) or (needs_optimizer and is_before):
-        return False
-    if not is_before and script.optimizer is None:
-        return False
+    name = free_name(script, str(change["label"]).partition(":")[0])
     body = textwrap.indent(snippet, "    ", lambda line: bool(line.strip()))
-    parameters = ", ".join(word for word, _ in given)
     rebinds = "optimizer" in names_in(snippet, is_stored=True)
     ending = "\n    return optimizer" if rebinds else ""
-    script.functions.append(f"def {name}({parameters}):\n{body}{ending}\n")
-    call = f"{name}({', '.join(str(expression) for _, expression in given)})"
-    (script.calls_before if is_before else script.calls_after).append(
-        f"{script.optimizer} = {call}" if rebinds else call
-    )
+    script.functions.append(f"def {name}({', '.join(given)}):\n{body}{ending}\n")
+    call = f"{name}({', '.join(given.values())})"
+    calls = making.calls_before if is_before else making.calls_after
+    calls.append(f"{making.optimizer} = {call}" if rebinds else call)
     return True
+
+
+def arguments_of(script: Script, making: Making, change: Mapping[str, Any], names: set[str]) -> dict[str, str] | None:
+    """What a function for a change is given, by the name that its code has for it; None where the script has no word.
+
+    Args:
+        script: The script.
+        making: The statement beside which the function is called.
+        change: The change.
+        names: Names that its code uses.
+    """
+    roots = [str(root) for root in change.get("roots") or [""]]
+    given: dict[str, str | None] = {}
+    if roots == [""]:
+        # Where the optimizer holds a part of the model only, what it is given is no name of the model.
+        is_covered = bool(change.get("is_covered", True)) and len(making.owners) == 1
+        given |= {"model": next(iter(making.owners)) if is_covered else None} if "model" in names else {}
+    elif "model" in names:
+        given |= {root: root_expression(script, making, root, is_only=len(roots) == 1) for root in roots}
+    given |= {"optimizer": making.optimizer} if "optimizer" in names else {}
+    known = {name: expression for name, expression in given.items() if expression is not None and name.isidentifier()}
+    return known if len(known) == len(given) else None
+
+
+def root_expression(script: Script, making: Making, root: str, *, is_only: bool) -> str | None:
+    """How the script calls a root at the statement that makes its optimizer; None where that can't be told."""
+    named = [owner for owner in making.owners if owner == root or owner.endswith(f".{root}")]
+    if named:
+        return named[0] if len(named) == 1 else None
+    if is_only and len(making.owners) == 1:
+        return next(iter(making.owners))
+    return root if is_bound_before(script.source.tree, root, making.statement) else None
+
+
+def is_bound_before(tree: ast.Module, name: str, statement: ast.stmt) -> bool:
+    """Whether a name is assigned in the function of a statement, or at the script's top, in a line before it."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+    def scope(node: ast.stmt | ast.expr) -> int | None:
+        around = [function.lineno for function in functions if spans(function, node.lineno)]
+        return max(around, default=None)
+
+    return any(
+        isinstance(node, ast.Name)
+        and node.id == name
+        and isinstance(node.ctx, ast.Store)
+        and node.lineno < statement.lineno
+        and scope(node) in {None, scope(statement)}
+        for node in ast.walk(tree)
+    )
 
 
 def free_name(script: Script, wanted: str) -> str:
@@ -285,10 +204,12 @@ def free_name(script: Script, wanted: str) -> str:
     )
 
 
-def diff_of(script: Script, path: str) -> str | None:
+def diff_of(script: Script) -> str | None:
     """Make the edits and write the difference; None where the result is no Python."""
-    source = script.source
-    edits = [*script.edits, *source.around(script.statement, script.calls_before, script.calls_after)]
+    source, path = script.source, script.file
+    edits = list(script.edits)
+    for making in script.makings.values():
+        edits += source.around(making.statement, making.calls_before, making.calls_after)
     if script.functions:
         edits.append(source.behind_imports("\n\n" + "\n\n".join(script.functions)))
     patched = source.edited(edits)

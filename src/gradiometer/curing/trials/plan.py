@@ -82,6 +82,8 @@ class Pace:
         step_count: Steps that run took.
         onset_step: First step at which its fault could be told.
         is_accelerated: It trains on another device than the processor.
+        ending_seconds: From its last step to its process's end.
+        is_whole: The script ended by itself.
     """
 
     startup_seconds: float
@@ -89,6 +91,8 @@ class Pace:
     step_count: int
     onset_step: int = 0
     is_accelerated: bool = False
+    ending_seconds: float = 0.0
+    is_whole: bool = False
 
     def worker_count(self, wishes: Wishes) -> int:
         """Processes at a time that suit the script's device."""
@@ -108,6 +112,7 @@ class Plan:
         seeds: Seeds of the last sieve; the race has seed 0, so that no finalist was chosen for luck with these.
         workers: Processes at a time.
         seconds: Wall time that it will take, as far as can be told.
+        is_whole: The script ends by itself after these steps.
     """
 
     candidate_count: int
@@ -116,6 +121,7 @@ class Plan:
     seeds: tuple[int, ...]
     workers: int
     seconds: float
+    is_whole: bool = False
 
     @property
     def text(self) -> str:
@@ -184,8 +190,10 @@ def planned(wishes: Wishes, pace: Pace, candidate_count: int, seed_count: int, s
         seconds += rounds(racers, workers) * (pace.startup_seconds + round_steps * pace.step_seconds)
         racers = math.ceil(racers / 2)
     final_count = (1 + min(FINALIST_COUNT, candidate_count)) * seed_count
-    seconds += rounds(final_count, workers) * (pace.startup_seconds + steps * pace.step_seconds)
-    return Plan(candidate_count, steps, race_steps, tuple(range(1, seed_count + 1)), workers, seconds)
+    is_whole = pace.is_whole and steps == pace.step_count
+    final_seconds = pace.startup_seconds + steps * pace.step_seconds + pace.ending_seconds * is_whole
+    seconds += rounds(final_count, workers) * final_seconds
+    return Plan(candidate_count, steps, race_steps, tuple(range(1, seed_count + 1)), workers, seconds, is_whole)
 
 
 def rounds(count: int, workers: int) -> int:

@@ -75,13 +75,13 @@ def as_one(roots: Mapping[str, nn.Module]) -> nn.Module:
 
 
 def opening_of(roots: Mapping[str, nn.Module]) -> str:
-    r"""The line that a snippet for several roots begins with; empty for a single root.
+    r"""The lines that a snippet for several roots begins with; empty for a single root.
 
     Example:
         >>> opening_of({"encoder": nn.Linear(1, 1)})
-        'model = nn.ModuleDict({"encoder": encoder})\n'
+        'from torch import nn\n\nmodel = nn.ModuleDict({"encoder": encoder})\n'
     """
     if set(roots) <= {""}:
         return ""
     entries = ", ".join(f'"{name}": {name}' for name in roots)
-    return f"model = nn.ModuleDict({{{entries}}})\n"
+    return f"from torch import nn\n\nmodel = nn.ModuleDict({{{entries}}})\n"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gradiometer.curing.trials.bench import Bench
+from gradiometer.curing.trials.contrasting import Match
 from gradiometer.curing.trials.pairing import Reading, are_same_training, final_loss, with_pairing
 from gradiometer.curing.trials.plan import FINALIST_COUNT, REMEASURE_STEPS, Plan
 from gradiometer.curing.trials.strain import CLEAR_LOSS_SHARE, strain_of
@@ -171,6 +172,15 @@ class Finals:
         """Whether most controls showed the fault again."""
         return 2 * self.fault_count > len(self.controls)
 
+    def match_of(self, label: str) -> Match:
+        """A finalist's trials beside the control's; seeds that could not run count for neither."""
+        pairs = [
+            (control, treated)
+            for control, treated in zip(self.controls, self.treated[label], strict=True)
+            if control.has_trained and treated.has_trained
+        ]
+        return Match(tuple(pairs[:1] if self.is_one_training else pairs), self.paired[label], len(self.treated))
+
 
 def hold_finals(bench: Bench, labels: Sequence[str], plan: Plan, shows_fault: Callable[[Reading], bool]) -> Finals:
     """Third sieve: finalists against the untouched control, several seeds, same data.
@@ -182,7 +192,9 @@ def hold_finals(bench: Bench, labels: Sequence[str], plan: Plan, shows_fault: Ca
         shows_fault: Whether a control has the fault that was diagnosed.
     """
     entrants = (None, *labels)
-    specs = [bench.trial(label, seed, "trial", plan.steps) for seed in plan.seeds for label in entrants]
+    # One step more lets a training that would end here end by itself, with the evaluation after its last step.
+    steps = plan.steps + plan.is_whole
+    specs = [bench.trial(label, seed, "trial", steps) for seed in plan.seeds for label in entrants]
     readings = iter(bench.run(specs))
     table = {seed: [next(readings) for _ in entrants] for seed in plan.seeds}
     controls = {seed: row[0] for seed, row in table.items()}

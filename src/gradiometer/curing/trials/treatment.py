@@ -15,13 +15,19 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gradiometer.curing.cure import Cure, Patient
+from gradiometer.curing.trials.evaluation import EvaluationWatch
 from gradiometer.curing.trials.passage import Passage, tensors_in
+from gradiometer.curing.trials.rewriting import names_in
 from gradiometer.curing.trials.roots import as_one, opening_of, roots_behind
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.launching.streams import ModelStream, fingerprint_of
+from gradiometer.measuring.guarding import call_site
 from gradiometer.schema import Event, Finding, Run
 from gradiometer.session import Session
+
+UNKNOWN_MAKING = ("", "")
+"""Place and class of an optimizer whose making was not seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,9 @@ class Change:
         text: What changed, in words.
         snippet: The same as code.
         roots: Names of the roots that `model` stands for in the snippet; [""] for a single root.
+        optimizer_site: `file:line` at which the optimizer of these roots is made; empty where it is not known.
+        optimizer: Its class.
+        is_covered: This optimizer holds every parameter of these roots.
     """
 
     label: str
@@ -41,6 +50,9 @@ class Change:
     text: str
     snippet: str
     roots: list[str]
+    optimizer_site: str = ""
+    optimizer: str = ""
+    is_covered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +88,19 @@ class TrialTreatment:
         self.session = session
         self.regimen = regimen
         self.changes: list[Change] = []
+        self.refusals: dict[str, str] = {}
         self.stream = ModelStream(regimen.seed)
         self.passage = Passage()
+        self.evaluation = EvaluationWatch(lambda: session.probe.step, lambda: session.probe.full_step.is_closed)
         self._targeted: dict[int, dict[str, nn.Module]] = {}
+        self._makings: dict[int, tuple[str, str]] = {}
         self._has_fingerprint = False
 
     def while_constructing(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
         """Apply what brings new parameters, before the optimizer takes its groups."""
         tensors = list(tensors_in([group["params"] for group in groups]))
+        self._makings[id(optimizer)] = (call_site() or "", type(optimizer).__name__)
+        self.session.writer.add_facts({"optimizer_sites": [site for site, _ in self._makings.values()]})
         self._note_weights(tensors)
         parts = self._parts("construction", "before_optimizer")
         if self.regimen.cures:
@@ -92,7 +109,7 @@ class TrialTreatment:
         if parts and not roots:
             return
         patient = self._patient(roots, None, groups)
-        self._apply(parts, patient, roots)
+        self._apply(parts, patient, roots, self._makings[id(optimizer)])
 
     def when_constructed(self, optimizer: Optimizer) -> None:
         """Apply what acts on the optimizer itself, before a scheduler or scaler holds it."""
@@ -102,7 +119,7 @@ class TrialTreatment:
             return
         roots = roots or {}
         patient = self._patient(roots, optimizer, optimizer.param_groups)
-        self._apply(parts, patient, roots)
+        self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
 
     def before_first_forward(self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...]) -> None:
         """Apply what copies new values or exchanges modules, before the root is first called."""
@@ -114,7 +131,7 @@ class TrialTreatment:
             optimizer = next((known for known in optimizers if holds_some_of(known, root)), None)
             groups = optimizer.param_groups if optimizer is not None else []
             patient = self._patient(roots, optimizer, groups)
-            self._apply(parts, patient, roots)
+            self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
             self.passage.guide(root, patient.forward_modes)
 
     def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
@@ -123,6 +140,7 @@ class TrialTreatment:
             self._note_batch(args)
             if next(tensors_in(args), None) is None:
                 self.passage.note_keywords(root, self._note_batch)
+        self.evaluation.note_forward(root)
         self.stream.enter()
         self.passage.enter(root)
 
@@ -158,9 +176,14 @@ class TrialTreatment:
     @property
     def _is_chosen_by_name(self) -> bool:
         """Whether there are several roots and the findings say which of them are meant."""
-        run = self.regimen.run
-        names = [] if run is None else [str(name) for name in run.facts.get("root_names") or ()]
+        names = self._root_names
         return len(names) > 1 and any(layer.startswith(f"{name}.") for layer in self._named_layers for name in names)
+
+    @property
+    def _root_names(self) -> list[str]:
+        """Names of the diagnosed run's roots."""
+        run = self.regimen.run
+        return [] if run is None else [str(name) for name in run.facts.get("root_names") or ()]
 
     def _chosen(self, roots: dict[str, nn.Module]) -> dict[str, nn.Module]:
         """Those roots that the findings are about; all where they do not say."""
@@ -181,12 +204,14 @@ class TrialTreatment:
             run=self.regimen.run,
         )
 
-    def _apply(self, parts: list[Cure], patient: Patient, roots: Mapping[str, nn.Module]) -> None:
+    def _apply(
+        self, parts: list[Cure], patient: Patient, roots: Mapping[str, nn.Module], making: tuple[str, str]
+    ) -> None:
         try:
             # A stream that nobody else draws from: whatever a cure draws, the script's numbers stay the same.
             with ModelStream(self.regimen.seed):
                 for part in parts:
-                    self._apply_one(part, patient, roots)
+                    self._apply_one(part, patient, roots, making)
         except CureRefusedError as refusal:
             self._end("refusal", str(refusal))
         except Exception:  # the cure's own fault, not the script's
@@ -194,16 +219,21 @@ class TrialTreatment:
         if parts:
             self.session.writer.add_facts({"cure_changes": [asdict(change) for change in self.changes]})
 
-    def _apply_one(self, part: Cure, patient: Patient, roots: Mapping[str, nn.Module]) -> None:
-        """Apply one part; where it has done its work on another optimizer or root, it may refuse here."""
+    def _apply_one(self, part: Cure, patient: Patient, roots: Mapping[str, nn.Module], making: tuple[str, str]) -> None:
+        """Apply one part; where there are other optimizers or roots for it, it may refuse here."""
+        held = {id(tensor) for tensor in tensors_in([group["params"] for group in patient.parameter_groups])}
+        is_covered = all(id(parameter) in held for root in roots.values() for parameter in root.parameters())
         try:
-            snippet = opening_of(roots) + part.snippet(patient)
+            snippet = part.snippet(patient)
+            if "model" in names_in(snippet):
+                snippet = opening_of(roots) + snippet
             text = part.apply(patient)
-        except CureRefusedError:
-            if part.label in self.unapplied():
+        except CureRefusedError as refusal:
+            self.refusals[part.label] = str(refusal)
+            if part.label in self.unapplied() and len(self._root_names) < 2:
                 raise
             return
-        self.changes.append(Change(part.label, part.placement, text, snippet, list(roots)))
+        self.changes.append(Change(part.label, part.placement, text, snippet, list(roots), *making, is_covered))
         self.session.writer.add_event(Event(self.session.probe.step, "cure", text))
 
     def _end(self, fact: str, reason: str) -> None:

@@ -58,6 +58,8 @@ def perform(spec: TrialSpec) -> int:
             return UNUSABLE
         except TrainingStopped:
             return UNUSABLE
+        finally:
+            treating.end()
         facts = {"seeding_calls": seeding.call_count, "unguarded": list(guard.unguarded), "sources": source_digests()}
     if result.file is None or result.fault is not None:
         sys.stderr.write(f"gradiometer: {result.fault or 'the script never imported torch'}\n")
@@ -104,14 +106,28 @@ class Treating:
         torch.set_num_threads(spec.threads)
         run, findings = diagnosed(spec) if spec.case_file and spec.cures else (None, ())
         cures = tuple(part for label in spec.cures for part in parts_of(parse_cure(label)))
-        return TrialTreatment(session, Regimen(cures, findings, run, spec.seed, self.started))
+        treatment = TrialTreatment(session, Regimen(cures, findings, run, spec.seed, self.started))
+        treatment.evaluation.start()
+        return treatment
+
+    def end(self) -> None:
+        """The script has ended: take away what the treatment has wrapped."""
+        if self.treatment is not None:
+            self.treatment.evaluation.stop()
 
     def closing_facts(self, result: LaunchResult) -> dict[str, Any]:
         """What can be told at the end only."""
-        unapplied = self.treatment.unapplied() if self.treatment is not None and result.ending.exit_code == 0 else []
+        if self.treatment is None:
+            return {}
+        return {"evaluation": self.treatment.evaluation.facts(), **self._refusal(result, self.treatment)}
+
+    def _refusal(self, result: LaunchResult, treatment: "TrialTreatment") -> dict[str, Any]:
+        """That a cure found no moment, where that is so."""
+        unapplied = treatment.unapplied() if result.ending.exit_code == 0 else []
         if not unapplied:
             return {}
         reason = "no optimizer was constructed" if result.optimizer_count == 0 else "its model was not found in time"
+        reason = next((treatment.refusals[label] for label in unapplied if label in treatment.refusals), reason)
         return {"refusal_at_end": f"{', '.join(unapplied)} could not be applied: {reason}"}
 
 
@@ -136,6 +152,8 @@ def launch_of(spec: TrialSpec, treating: Treating) -> Launch:
         seed=spec.seed,
         overhead=spec.overhead,
         watches_every_step=True,
+        # What trials are compared by is measured by the core of a full step.
+        dear=(),
         treatment=treating.begin,
         facts={**facts, "is_module": spec.script is None, "cures": list(spec.cures), "sieve": spec.sieve},
     )

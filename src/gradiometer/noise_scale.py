@@ -11,11 +11,13 @@ Source:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradiometer.schema import ExampleStats
 
 FloatArray = NDArray[np.float64]
 
@@ -140,6 +142,24 @@ def noise_scale(steps: Sequence[NoiseTerms]) -> NoiseScale:
         trace=float(trace),
         trace_error=float(trace_error),
         step_count=count,
+    )
+
+
+def noise_scale_of(measured: Iterable[ExampleStats]) -> NoiseScale:
+    """Join what was measured of the examples of several steps, near each other in the training.
+
+    Args:
+        measured: Values of `Run.examples`; those without the two terms are left out.
+
+    Example:
+        >>> steps = [ExampleStats((1.0,), (0,), trace=trace, gradient_squared=2.0) for trace in (30.0, 50.0)]
+        >>> found = noise_scale_of(steps)
+        >>> found.examples, found.examples_error
+        (20.0, 5.0)
+    """
+    terms = ((stats.gradient_squared, stats.trace) for stats in measured)
+    return noise_scale(
+        [NoiseTerms(squared, trace) for squared, trace in terms if squared is not None and trace is not None]
     )
 
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from gradiometer.measuring.noise_scale import (
+from gradiometer.measuring.per_example import LayerUse, squared_gradient_norms
+from gradiometer.noise_scale import (
     NoiseTerms,
     noise_scale,
     noise_terms,
     noise_terms_of_two_batches,
 )
-from gradiometer.measuring.per_example import LayerUse, squared_gradient_norms
 
 
 @given(st.integers(2, 4), st.integers(1, 3), st.integers(0, 1000))

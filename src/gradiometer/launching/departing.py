@@ -1,0 +1,90 @@
+"""Ways to leave a script that Python knows no clean end for: SIGTERM, and `os._exit`.
+
+A job scheduler ends a training by SIGTERM, and some scripts leave by `os._exit` to get past hanging threads. Without
+this the run file would hold what was committed last and nobody would say a word of it.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from gradiometer.launching.ending import TERMINATED
+
+if TYPE_CHECKING:
+    from gradiometer.session import Session
+
+FLUSH_SECONDS = 2.0
+"""How long a script that leaves by `os._exit` is kept waiting for its run file, at most."""
+
+
+class DepartureWatch:
+    """While entered, SIGTERM ends the script like Ctrl-C does, and before `os._exit` the run file is written out.
+
+    A handler of the script's own takes the place of this one. A second SIGTERM ends the process at once, and so does
+    one that a forked child gets.
+
+    Args:
+        file: The run file, named in what is said.
+        session: Gives the run's session, None where torch was never imported.
+    """
+
+    def __init__(self, file: Path, session: "Callable[[], Session | None]") -> None:
+        self.file = file
+        self.session = session
+        self._process = os.getpid()
+        self._has_handler = False
+        self._exit: Callable[[int], Any] = os._exit
+
+    def __enter__(self) -> "DepartureWatch":
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self.terminate)
+            self._has_handler = True
+        self._exit = os._exit
+        replace_exit(self.exit_at_once)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os._exit == self.exit_at_once:
+            replace_exit(self._exit)
+        if self._has_handler and signal.getsignal(signal.SIGTERM) == self.terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def terminate(self, number: int, frame: FrameType | None) -> None:
+        """Handler of SIGTERM: unwind the script, so that its `finally` blocks run and the verdict is given.
+
+        Raises:
+            SystemExit: Always, with the exit code that a shell shows for SIGTERM.
+        """
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() != self._process:
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        raise SystemExit(TERMINATED)
+
+    def exit_at_once(self, status: int) -> None:
+        """Stand in for `os._exit`: write the run file out and say what can be done with it, then leave."""
+        session = self.session() if os.getpid() == self._process else None
+        if session is not None and session.probe.step > 0:
+            # Another thread does it: the one that leaves may hold the locks that are needed.
+            writing = threading.Thread(target=session.writer.flush, daemon=True)
+            writing.start()
+            writing.join(FLUSH_SECONDS)
+            sys.stderr.write(
+                f"gradiometer: the script left by os._exit({status}) after {session.probe.step} steps; "
+                f"try: gradiometer diagnose {self.file}\n"
+            )
+            sys.stderr.flush()
+        self._exit(status)
+
+
+def replace_exit(function: Callable[[int], Any]) -> None:
+    """Exchange `os._exit`."""
+    os._exit = function  # type: ignore[assignment]

@@ -1,0 +1,135 @@
+"""Which examples of the data set a batch is made of, told by watching torch's `DataLoader` draw them.
+
+Torch has no hook for this: while somebody listens, three methods of the class behind every loader's iterator are
+wrapped, those that begin an epoch, ask the sampler for the next batch's indices, and hand out a batch. Nothing else is
+done with what they give. With worker processes indices are drawn ahead; batches still come in that order, unless the
+loader was told otherwise (`in_order=False`) or reads from an iterable without indices: then nothing is known. Of an
+epoch that began with worker processes before anybody listened nothing is known either.
+"""
+
+import functools
+import weakref
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import dataloader
+
+from gradiometer.measuring.collecting import tensors_in
+
+Indices = tuple[int | None, ...]
+
+COMPARED_ELEMENTS = 256
+"""Elements by which a copied tensor is told to be the one that a loader gave."""
+
+KEPT_BATCHES = 4
+"""Batches of a step that are remembered: loaders for several roots, or one that looks ahead."""
+
+ITERATOR = dataloader._BaseDataLoaderIter
+
+
+class LoaderWatch:
+    """Remembers which indices the batches of a step were drawn with.
+
+    Attributes:
+        is_noting: Batches that are handed out now are remembered until `forget`.
+    """
+
+    def __init__(self) -> None:
+        self.is_noting = False
+        self._drawn: weakref.WeakKeyDictionary[Any, deque[Any]] = weakref.WeakKeyDictionary()
+        self._batches: deque[tuple[Indices, list[Tensor]]] = deque(maxlen=KEPT_BATCHES)
+        self._originals: dict[str, Any] = {}
+        self._latest: tuple[Any, Any] | None = None
+
+    def start(self) -> None:
+        """Wrap the three methods; a watch that is started stays so."""
+        if self._originals:
+            return
+        watch, originals = self, {name: getattr(ITERATOR, name) for name in ("_reset", "_next_index", "__next__")}
+        begin, draw, give = originals.values()
+        self._originals = originals
+
+        @functools.wraps(begin)
+        def note_epoch(iterator: Any, *args: Any, **kwargs: Any) -> Any:
+            watch._drawn[iterator] = deque()
+            return begin(iterator, *args, **kwargs)
+
+        @functools.wraps(draw)
+        def note_indices(iterator: Any) -> Any:
+            indices = draw(iterator)
+            if iterator in watch._drawn or iterator._num_workers == 0:
+                watch._drawn.setdefault(iterator, deque()).append(indices)
+            return indices
+
+        @functools.wraps(give)
+        def note_batch(iterator: Any) -> Any:
+            batch = give(iterator)
+            watch.note(iterator, batch)
+            return batch
+
+        type.__setattr__(ITERATOR, "_reset", note_epoch)
+        type.__setattr__(ITERATOR, "_next_index", note_indices)
+        type.__setattr__(ITERATOR, "__next__", note_batch)
+
+    def stop(self) -> None:
+        """Put the methods back, unless somebody else has exchanged them since."""
+        for name, original in self._originals.items():
+            if getattr(getattr(ITERATOR, name), "__wrapped__", None) is original:
+                type.__setattr__(ITERATOR, name, original)
+        self._originals = {}
+        self._latest = None
+        self.forget()
+
+    def note(self, iterator: Any, batch: Any) -> None:
+        """A loader has handed out a batch: the one whose indices it drew first of those not handed out yet."""
+        drawn = self._drawn.get(iterator)
+        indices = drawn.popleft() if drawn else None
+        self._latest = (indices, batch) if getattr(iterator, "_in_order", True) else None
+        if self.is_noting and isinstance(indices, (list, tuple)) and getattr(iterator, "_in_order", True):
+            known = tuple(index if isinstance(index, int) else None for index in indices)
+            if any(index is not None for index in known):
+                self._batches.append((known, tensors_in(batch)))
+
+    def forget(self) -> None:
+        """Let go of the step's batches."""
+        self.is_noting = False
+        self._batches.clear()
+
+    def find_latest(self, tensors: Sequence[Tensor]) -> Indices | None:
+        """Indices of the batch that was handed out last, in whatever step; None where it is none of these tensors."""
+        indices, batch = self._latest or (None, None)
+        if not isinstance(indices, (list, tuple)):
+            return None
+        known = tuple(index if isinstance(index, int) else None for index in indices)
+        given = [one for one in tensors_in(batch) if len(one) == len(known)]
+        return known if any(is_same(tensor, one) for tensor in tensors if tensor.dim() for one in given) else None
+
+    def find(self, tensors: Sequence[Tensor]) -> Indices | None:
+        """Indices of the batch that a root is called with.
+
+        Args:
+            tensors: The root's tensor arguments.
+
+        Returns:
+            One index per example, in order; None where none of the tensors is one that a loader gave in this step,
+            as it was or copied to another device.
+        """
+        for indices, given in reversed(self._batches):
+            if any(is_same(tensor, one) for tensor in tensors for one in given if len(one) == len(indices)):
+                return indices
+        return None
+
+
+def is_same(tensor: Tensor, given: Tensor) -> bool:
+    """Whether a tensor is the one that a loader gave, a view of it, or a copy of it in any format."""
+    if tensor.device == given.device and tensor.untyped_storage().data_ptr() == given.untyped_storage().data_ptr():
+        return tensor.shape[0] == given.shape[0]
+    if tensor.shape[0] != given.shape[0] or tensor.numel() != given.numel() or tensor.numel() == 0:
+        return False
+    count = min(COMPARED_ELEMENTS, tensor.numel())
+    rows = torch.arange(count, device="cpu") * tensor.numel() // count
+    there = torch.take(tensor.detach(), rows.to(tensor.device)).cpu()
+    return bool(torch.equal(there, torch.take(given, rows.to(given.device)).cpu().to(there.dtype)))

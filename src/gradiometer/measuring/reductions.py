@@ -1,0 +1,60 @@
+"""Four numbers of every tensor of a step in one table, by the fastest way that its device has.
+
+Sum of squares, greatest magnitude, zeros, non-finite elements: `reductions_defined` says what they are, and does the
+work on every device that `REDUCTIONS` does not name. Which way is taken is chosen once for a kind of device.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from gradiometer.measuring.reductions_defined import Reduction, Table, reduce_plainly
+from gradiometer.measuring.reductions_in_blocks import reduce_in_blocks
+
+
+def reduce_fused(tensors: Sequence[Tensor]) -> Table:
+    """Reduce all tensors of a CUDA device in one launch of a Triton kernel, and a small second one."""
+    from gradiometer.measuring.triton_reductions import reduce_with_triton
+
+    return reduce_with_triton(tensors)
+
+
+REDUCTIONS: dict[str, Reduction] = {"cpu": reduce_in_blocks, "cuda": reduce_fused}
+"""By kind of device."""
+
+
+@lru_cache
+def reduction_for(device_type: str) -> Reduction:
+    """Choose how tensors of a kind of device are reduced; CUDA without Triton goes by the definition."""
+    if device_type == "cuda" and find_spec("triton") is None:
+        return reduce_plainly
+    return REDUCTIONS.get(device_type, reduce_plainly)
+
+
+def reduce_tensors(tensors: Sequence[Tensor]) -> Table:
+    """Reduce tensors of one device to a table of four numbers each.
+
+    Nothing is waited for on a GPU: the table stays on the device.
+
+    Args:
+        tensors: Floating-point or complex tensors of one device; any format and layout, sparse ones included.
+
+    Returns:
+        The table, see `reductions_defined.Table`: sum of squares, greatest magnitude, zeros, non-finite elements.
+
+    Example:
+        >>> reduce_tensors([torch.tensor([3.0, 0.0, -4.0]), torch.tensor([[0.5]])]).tolist()
+        [[25.0, 4.0, 1.0, 0.0], [0.25, 0.5, 0.0, 0.0]]
+    """
+    return reduction_for(tensors[0].device.type if tensors else "cpu")(tensors)
+
+
+def by_device(tensors: Iterable[Tensor]) -> dict[torch.device, list[int]]:
+    """Places of tensors in their sequence, by the device that they are on."""
+    places: dict[torch.device, list[int]] = {}
+    for place, tensor in enumerate(tensors):
+        places.setdefault(tensor.device, []).append(place)
+    return places

@@ -1,0 +1,103 @@
+"""Histograms of gradients, weights and updates through `watch`, against numpy's own logarithm of every element."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from gradiometer import watch
+from gradiometer.measuring.magnitudes import UPDATE_SAMPLE_SIZE
+from gradiometer.schema import OctaveHistogram, Run
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(7)
+
+
+def octaves(values: Tensor) -> dict[int, int]:
+    """Elements other than zero by the power of two below them, where the logarithm says so."""
+    magnitudes = np.abs(values.detach().double().numpy().ravel())
+    return dict(Counter(np.floor(np.log2(magnitudes[magnitudes > 0])).astype(int).tolist()))
+
+
+def bins(found: OctaveHistogram) -> dict[int, int]:
+    return {found.first_exponent + place: count for place, count in enumerate(found.counts) if count}
+
+
+def by_key(run: Run, step: int) -> dict[tuple[str, str], OctaveHistogram]:
+    return {(one.parameter, one.quantity): one for one in run.histograms[step]}
+
+
+@pytest.mark.parametrize("scale", [None, 1024.0])
+def test_counts_every_element_of_small_parameters(scale: float | None) -> None:
+    model, inputs = nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 2)), torch.randn(6, 7)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    scaler = torch.amp.GradScaler("cpu", enabled=scale is not None, init_scale=scale or 1.0)
+    before, grads = {}, {}
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            optimizer.zero_grad()
+            scaler.scale(model(inputs).square().mean()).backward()
+            before = {name: value.detach().clone() for name, value in model.named_parameters()}
+            grads = {name: value.grad.clone() / (scale or 1.0) for name, value in model.named_parameters()}
+            scaler.step(optimizer)
+            scaler.update()
+    found = by_key(watching.run, 1)
+    assert len(found) == 3 * len(before)
+    for name, value in model.named_parameters():
+        assert bins(found[name, "gradient"]) == octaves(grads[name])
+        assert bins(found[name, "weight"]) == octaves(before[name])
+        assert bins(found[name, "update"]) == octaves(value.detach() - before[name])
+        assert found[name, "gradient"].zero_count == int((grads[name] == 0).sum())
+        assert found[name, "weight"].standard_error(0.5) == 0.0
+
+
+def test_reads_a_sample_of_a_large_parameter_and_states_its_error() -> None:
+    model = nn.Linear(1000, 100, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.randn(4, 1000)).square().mean().backward()
+            optimizer.step()
+    found = by_key(watching.run, 1)["weight", "update"]
+    assert (found.sample_size, found.element_count) == (UPDATE_SAMPLE_SIZE, 100_000)
+    assert found.standard_error(0.5) == pytest.approx(0.5 / math.sqrt(UPDATE_SAMPLE_SIZE))
+    weights = by_key(watching.run, 1)["weight", "weight"]
+    shares = {octave: count / 100_000 for octave, count in octaves(model.weight).items()}
+    for octave, share in shares.items():
+        assert bins(weights).get(octave, 0) / weights.sample_size == pytest.approx(
+            share, abs=5 * weights.standard_error(share) + 1e-3
+        )
+
+
+def test_tells_the_share_of_a_gradient_that_its_format_hardly_holds() -> None:
+    model = nn.Linear(64, 1, bias=False, dtype=torch.float16)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    smallest_normal = torch.finfo(torch.float16).tiny
+    inputs = torch.tensor([[smallest_normal / 4] * 16 + [smallest_normal * 4] * 32 + [0.0] * 16], dtype=torch.float16)
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(inputs).sum().backward()
+            optimizer.step()
+    assert watching.run.newest_of("gradient_subnormal_share").tolist() == [0.25]
+    gradient = by_key(watching.run, 1)["weight", "gradient"]
+    assert (gradient.subnormal_count, gradient.zero_count, gradient.subnormal_share) == (16, 16, 0.25)
+
+
+def test_measures_updates_that_a_script_makes_by_hand() -> None:
+    model = nn.Linear(3, 2, bias=False)
+    with watch(model, None, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(3):
+            model.zero_grad()
+            model(torch.ones(2, 3)).sum().backward()
+            with torch.no_grad():
+                model.weight -= 0.25 * model.weight.grad
+    found = by_key(watching.run, 1)["weight", "update"]
+    # The gradient is 2 everywhere, so that the update is a half, but for rounding of the weights.
+    assert sum(bins(found).get(octave, 0) for octave in (-2, -1)) == 6

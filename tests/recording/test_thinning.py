@@ -1,0 +1,47 @@
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+from recorded_material import make_layers, make_parameters, make_snapshot
+
+from gradiometer.recording.reader import read_run
+from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import ExampleStats, OctaveHistogram, Snapshot, TimeFade, Turn, UnitMarks
+
+TURN_TABLES = ("turn", "example_statistics", "through_time", "histogram", "unit_marks")
+
+
+def with_turn(snapshot: Snapshot) -> Snapshot:
+    """A snapshot in which, more than ever happens, every dear measurement had its turn."""
+    return replace(
+        snapshot,
+        turn=Turn("similarity", 0.1),
+        examples=ExampleStats(tuple(float(n) for n in range(64)), tuple(range(64)), example_count=64),
+        fades=(TimeFade("body.0", step_count=100, norms=tuple(1.0 / n for n in range(1, 101))),),
+        histograms=tuple(
+            OctaveHistogram(f"body.{index}.weight", "gradient", -20, tuple(range(30)), sample_size=32, element_count=32)
+            for index in range(8)
+        ),
+        unit_marks=(UnitMarks("body.1", 8, 64, 2, None, (1, 5)),),
+    )
+
+
+def test_thins_what_dear_measurements_said_with_the_snapshots_they_belong_to(tmp_path: Path):
+    path, max_bytes = tmp_path / "run.db", 512 * 1024
+    with RunWriter(path, max_bytes=max_bytes) as writer:
+        writer.add_layers(make_layers(8))
+        writer.add_parameters(make_parameters(8))
+        for step in range(1500):
+            writer.add_snapshot(with_turn(make_snapshot(step, 8)))
+            if step % 100 == 0:
+                writer.flush()
+    assert writer.fault is None
+    assert path.stat().st_size <= max_bytes
+    connection = sqlite3.connect(path)
+    kept = {step for (step,) in connection.execute("SELECT step FROM snapshot")}
+    for table in TURN_TABLES:
+        assert {step for (step,) in connection.execute(f"SELECT DISTINCT step FROM {table}")} == kept
+    connection.close()
+    assert 20 < len(kept) < 1500
+    run = read_run(path)
+    assert sorted(run.turns) == sorted(run.fades) == run.snapshot_steps.tolist()
