@@ -1,9 +1,9 @@
 """What watching costs: watched against bare training steps, interleaved in one process.
 
-Every round times a bare block of steps, one block of each variant in shuffled order, and a bare block again; a
-variant's ratio is its time over that of the two bare blocks around it, all rounds together. Every variant trains a
-model of its own from the same seed. One of them is bare as well: by what it differs from 1 (the A/A control) is what
-this machine can't tell apart, and `relative` is the ratio divided by it, round by round.
+Every round times, for each variant in shuffled order, a block of instrumented and a block of bare steps of the same
+training, one right after the other and now one first, now the other; a variant's ratio is the one time over the other,
+all rounds together. In the A/A control both are bare: by what it differs from 1 is what this machine can't tell apart,
+and `relative` is the ratio divided by it, round by round.
 
 The main figure is the processor time of the whole process with one torch thread, which does not count waiting for a
 core that others use; wall time stands beside it. Intervals are 95 %, by resampling rounds.
@@ -252,7 +252,7 @@ class Rounds:
     """Times of all rounds.
 
     Attributes:
-        bare: Of the bare blocks around a variant's block, [round, clock] for each variant.
+        bare: Of the bare blocks beside a variant's own, [round, clock] for each variant.
         own: Of the variant's own blocks.
     """
 
@@ -260,7 +260,7 @@ class Rounds:
     own: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
     def add(self, name: str, own: np.ndarray, bare: np.ndarray) -> None:
-        """Add one block with the mean of the bare blocks around it."""
+        """Add one block with the bare one beside it."""
         self.own.setdefault(name, []).append(own)
         self.bare.setdefault(name, []).append(bare)
 
@@ -281,12 +281,26 @@ class Rounds:
         return float(low), float(high)
 
 
+def pair_of_blocks(
+    training: Training, instrument: Instrument, steps: int, *, bare_first: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Times of an instrumented and of a bare block of the same training, one right after the other.
+
+    It is the same network in the same memory: two copies of one differ by up to 3 % for good, as they happen to lie.
+    """
+    bare = training.run(steps) if bare_first else None
+    instrument.resume()
+    own = training.run(steps)
+    instrument.pause()
+    return own, training.run(steps) if bare is None else bare
+
+
 def measure(name: str, variants: Sequence[str], overhead: float, rounds: int, block_seconds: float) -> None:
     """Time one workload under some variants and print a line for each."""
     workload = WORKLOADS[name]
-    bare = Training(workload)
-    bare.run(2)
-    step_seconds = bare.run(3)[0] / 3
+    first = Training(workload)
+    first.run(2)
+    step_seconds = first.run(3)[0] / 3
     steps = max(2, round(block_seconds / step_seconds))
     print(f"{name}: bare step {1e3 * step_seconds:.2f} ms of processor time, {rounds} rounds of {steps} steps")
     trainings = {variant: Training(workload) for variant in variants}
@@ -297,14 +311,11 @@ def measure(name: str, variants: Sequence[str], overhead: float, rounds: int, bl
     times = Rounds()
     order = random.Random(0)
     for _ in range(rounds):
-        before = bare.run(steps)
         for variant in order.sample(list(variants), len(variants)):
-            instruments[variant].resume()
-            own = trainings[variant].run(steps)
-            instruments[variant].pause()
-            after = bare.run(steps)
-            times.add(variant, own, (before + after) / 2)
-            before = after
+            times.add(
+                variant,
+                *pair_of_blocks(trainings[variant], instruments[variant], steps, bare_first=order.random() < 0.5),
+            )
     for variant in variants:
         low, high = times.interval(variant, 0)
         relative = times.ratio(variant, 0) / times.ratio("A/A", 0)
@@ -322,8 +333,8 @@ def main() -> None:
     parser.add_argument("--overhead", type=float, default=0.01, help="share that measuring may take")
     parser.add_argument("--every-step", action="store_true", help="the core of a full measurement at every step")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), help="these, beside the A/A control")
-    parser.add_argument("--rounds", type=int, default=20, help="blocks of each variant")
-    parser.add_argument("--block-seconds", type=float, default=0.5, help="length of a block, about")
+    parser.add_argument("--rounds", type=int, default=150, help="blocks of each variant")
+    parser.add_argument("--block-seconds", type=float, default=0.1, help="length of a block, about")
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--only", nargs="+", choices=list(WORKLOADS), help="these workloads instead of all")
     arguments = parser.parse_args()

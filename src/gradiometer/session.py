@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +24,6 @@ from gradiometer.measuring.kept_batches import SuspiciousStep
 from gradiometer.measuring.probe import Probe
 from gradiometer.measuring.ranks import find_team
 from gradiometer.measuring.ranks_shards import plain_class
-from gradiometer.measuring.sink import Sink
 from gradiometer.measuring.weight_ring import WeightRing
 from gradiometer.recording.keeping import Keeping, KeptFiles, batches_folder, weights_folder
 from gradiometer.recording.writer import RunWriter
@@ -72,8 +71,7 @@ class Session:
         self.writer = RunWriter(None if file is None else Path(file), max_bytes=max_bytes)
         self.budget = Budget(overhead, watches_every_step)
         self.recorder = None if keeping is None else FlightRecorder(self.writer, self.budget)
-        # The recorder hands on whatever it has no interest in: a sink, though no type checker can see it.
-        self.probe = Probe(cast("Sink", self.recorder or self.writer), self.budget, after_step, names)
+        self.probe = Probe(self.recorder or self.writer, self.budget, after_step, names)
         self._kept: dict[str, KeptFiles] = {}
         if keeping is not None:
             self._keep(keeping)

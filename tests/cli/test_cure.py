@@ -4,11 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from curing.trials.trial_material import SIGMOIDS, write_script
+from gradiometer.cli import main
 
 HEALTHY = SIGMOIDS.replace("Sigmoid", "ReLU").replace("range(5)", "range(0)")
 OPTIONS = ("--seeds", "3", "--workers", "2")
@@ -19,7 +21,30 @@ def cure(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=280, check=False)
 
 
-def test_proves_a_cure_prints_one_object_and_a_patch_that_applies(tmp_path: Path) -> None:
+Answer = tuple[int, str, str]
+
+
+@pytest.fixture
+def called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Answer]:
+    """Call the command line in this process, which has torch already: exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words: str) -> Answer:
+        code = 0
+        try:
+            main(list(words))
+        except SystemExit as leaving:
+            code = int(leaving.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_proves_a_cure_prints_one_object_and_a_patch_that_applies(
+    tmp_path: Path, called: Callable[..., Answer]
+) -> None:
     write_script(tmp_path, SIGMOIDS, steps=200)
     done = cure(tmp_path, *OPTIONS, "--json", "--file", "kept/run.db", "train.py")
 
@@ -37,27 +62,23 @@ def test_proves_a_cure_prints_one_object_and_a_patch_that_applies(tmp_path: Path
     assert "3 seeds, 200 steps each, about" in done.stderr
     assert "Traceback" not in done.stderr
 
-    patched = cure(tmp_path, *OPTIONS, "--diff", "train.py")
-    assert patched.returncode == 0
-    assert patched.stdout.startswith("--- a/train.py")
-    applied = subprocess.run(["patch", "-p1"], cwd=tmp_path, input=patched.stdout, text=True, check=False)
+    code, patch, _ = called("cure", *OPTIONS, "--diff", "train.py")
+    assert code == 0
+    assert patch.startswith("--- a/train.py")
+    applied = subprocess.run(["patch", "-p1"], cwd=tmp_path, input=patch, text=True, check=False)
     assert applied.returncode == 0
-
-    shown = subprocess.run(
-        [sys.executable, "-m", "gradiometer", "report", "kept/run.db"], cwd=tmp_path, capture_output=True, check=False
-    )
-    assert shown.returncode == 0
+    assert called("report", "kept/run.db")[0] == 0
 
 
-def test_tries_nothing_on_a_healthy_script_and_says_so(tmp_path: Path) -> None:
+def test_tries_nothing_on_a_healthy_script_and_says_so(tmp_path: Path, called: Callable[..., Answer]) -> None:
     write_script(tmp_path, HEALTHY, steps=200)
     done = cure(tmp_path, "train.py")
     assert done.returncode == 3, done.stderr
     assert "Nothing to cure" in done.stdout
 
-    as_json = cure(tmp_path, "--json", "train.py")
-    answer = json.loads(as_json.stdout)
-    assert as_json.returncode == 3
+    code, output, _ = called("cure", "--json", "train.py")
+    answer = json.loads(output)
+    assert code == 3
     assert (answer["outcome"], answer["cures"], answer["trials"]) == ("not shown", [], [])
 
 
@@ -70,44 +91,48 @@ def test_tries_nothing_on_a_healthy_script_and_says_so(tmp_path: Path) -> None:
         (("--seeds", "0", "broken.py"), "seeds"),
     ],
 )
-def test_says_what_it_could_not_do(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+def test_says_what_it_could_not_do(
+    tmp_path: Path, called: Callable[..., Answer], words: tuple[str, ...], message: str
+) -> None:
     (tmp_path / "broken.py").write_text("raise SystemExit('no data')\n")
-    done = cure(tmp_path, *words)
+    code, _, errors = called("cure", *words)
 
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert code == 2
+    assert message in errors
+    assert "Traceback" not in errors
 
 
 def test_leaves_no_process_on_interrupt_and_goes_on_from_what_is_done(tmp_path: Path) -> None:
     write_script(tmp_path, SIGMOIDS, steps=150)
+    done_before = interrupted(tmp_path, result_count=3)
+    done_later = interrupted(tmp_path, result_count=len(done_before) + 1)
+    # A trial that was done is not done again.
+    assert done_before.items() < done_later.items()
+
+
+def interrupted(folder: Path, result_count: int) -> dict[Path, int]:
+    """Cure until so many trials are done, interrupt it, and give their results with the times of the last change."""
     command = [sys.executable, "-m", "gradiometer", "cure", *OPTIONS, "--json", "train.py"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    done_before = wait_for_results(tmp_path, process)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120.0
+    while len(results_in(folder)) < result_count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no trial was done in time"
+        time.sleep(0.02)
     started = family_of(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-
     assert process.returncode == 130, errors
     assert "goes on from here" in errors
     assert "Traceback" not in errors
     wait_until_gone(started)
-
-    done = cure(tmp_path, *OPTIONS, "--json", "train.py")
-    assert done.returncode == 0, done.stderr
-    kept = {path: mark for path, mark in done_before.items() if path.exists() and path.stat().st_mtime_ns == mark}
-    assert kept == done_before
+    return results_in(folder)
 
 
-def wait_for_results(folder: Path, process: "subprocess.Popen[str]") -> dict[Path, int]:
-    """Wait until some trials are done; their result files with the time of their last change."""
-    deadline = time.monotonic() + 120.0
-    while time.monotonic() < deadline and process.poll() is None:
-        results = list(folder.glob(".gradiometer/cures/*/*/trials/*/result.json"))
-        if len(results) >= 3:
-            return {path: path.stat().st_mtime_ns for path in results}
-        time.sleep(0.02)
-    raise AssertionError("no trial was done in time")
+def results_in(folder: Path) -> dict[Path, int]:
+    """Result files of the trials that are done, with the time of their last change."""
+    found = folder.glob(".gradiometer/cures/*/*/trials/*/result.json")
+    return {path: path.stat().st_mtime_ns for path in found}
 
 
 def family_of(pid: int) -> list[int]:

@@ -103,7 +103,7 @@ def test_check_takes_sixteen_steps_and_tells_its_diagnosis_as_json(tmp_path: Pat
     assert answer.returncode == 0, answer.stderr
     first, _, rest = answer.stdout.partition("\n")
     assert first.startswith("arguments")
-    assert {"verdict", "findings", "coverage"} <= json.loads(rest).keys()
+    assert {"verdict", "findings", "coverage", "measured"} <= json.loads(rest).keys()
     assert read_run(only_run_file(tmp_path)).snapshot_count == 16
 
 

@@ -236,6 +236,13 @@ for k in range(6):
     if k >= 2: second.step()
 digest(a, b)
 """,
+    "root_called_late": """
+a, b = nn.Linear(6, 3), nn.Linear(3, 3)
+opt = torch.optim.SGD([*a.parameters(), *b.parameters()], lr=0.1)
+for k in range(6):
+    opt.zero_grad(); F.cross_entropy(b(a(x)) if k > 2 else a(x), y).backward(); opt.step()
+digest(a, b)
+""",
     "sparse": """
 m = nn.Sequential(nn.EmbeddingBag(5, 4, sparse=True), nn.Linear(4, 3))
 opt = torch.optim.SGD(m.parameters(), lr=0.1)

@@ -97,6 +97,12 @@ def test_a_part_that_is_added_late_belongs_to_the_training(observed: dict[str, d
     assert {"weight", "b.weight"} <= set(case["parameters"])
 
 
+def test_a_parameter_takes_the_name_of_a_root_that_is_called_late(observed: dict[str, dict[str, Any]]) -> None:
+    case = observed["root_called_late"]
+    assert case["layers"] == ["a", "b"]
+    assert case["parameters"] == ["a.weight", "a.bias", "b.weight", "b.bias"]
+
+
 def test_measures_a_lazy_module_once_it_has_a_shape(observed: dict[str, dict[str, Any]]) -> None:
     assert observed["lazy"]["layers"] == ["0", "1", "2"]
     assert observed["lazy"]["parameters"] == ["0.weight", "0.bias", "2.weight", "2.bias"]

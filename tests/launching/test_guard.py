@@ -387,16 +387,14 @@ def test_runs_trials_of_a_script_side_by_side_without_a_trace(tmp_path):
     before = contents(project)
     results = [
         run([sys.executable, tmp_path / "trial.py", tmp_path / f"trial_{number}", "train.py", seed], project)
-        for number, seed in enumerate((0, 0, 1))
+        for number, seed in enumerate((0, 1))
     ]
     assert contents(project) == before
-    first, again, other = (result.stdout for result in results)
-    assert first == again
+    first, other = (result.stdout for result in results)
     assert first != other
     assert first.startswith("torch\n")
-    saved = [(tmp_path / f"trial_{n}/files" / str(project)[1:] / "best.pt").read_bytes() for n in (0, 1, 2)]
-    assert saved[0] == saved[1]
-    assert saved[0] != saved[2]
+    saved = [(tmp_path / f"trial_{n}/files" / str(project)[1:] / "best.pt").read_bytes() for n in (0, 1)]
+    assert saved[0] != saved[1]
     assert results[0].returncode == 1
     assert "No such file or directory: 'none.txt'" in results[0].stderr
     assert "gradiometer" not in results[0].stderr

@@ -1,4 +1,4 @@
-"""Small networks of every kind that the probe must leave alone, and training steps for them."""
+"""Small networks of many kinds, and training steps for them; `zoo.table` trains all of them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 
 class ResidualBlock(nn.Module):
@@ -37,20 +36,6 @@ class ResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.head(self.blocks(torch.tanh(self.stem(x))).mean((2, 3)))
-
-
-class DenseNet(nn.Module):
-    """Every layer reads all before it: many consumers of one tensor."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(16 * (k + 1), 16) for k in range(4)])
-        self.head = nn.Linear(16 * 5, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        for layer in self.layers:
-            x = torch.cat([x, F.gelu(layer(x))], 1)
-        return self.head(x)
 
 
 class Fan(nn.Module):
@@ -119,18 +104,6 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         tokens = (x.abs() * 3).long() % 10
         return self.out(self.encoder(self.embedding(tokens))).mean(1)
-
-
-class Checkpointed(nn.Module):
-    """Part of the forward is done again in the backward."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body = nn.Sequential(nn.Linear(16, 16), nn.Dropout(0.1), nn.Tanh(), nn.Linear(16, 16))
-        self.head = nn.Linear(16, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(checkpoint(self.body, self.body[0](x), use_reentrant=False))
 
 
 class Returning(nn.Module):
@@ -218,43 +191,18 @@ def frozen() -> nn.Sequential:
     return model
 
 
-ZOO: dict[str, Callable[[], nn.Module]] = {
-    "mlp": mlp,
-    "one_layer": lambda: nn.Linear(16, 10),
-    "in_place_relu": lambda: mlp(4, lambda: nn.ReLU(inplace=True)),
-    "prelu": lambda: mlp(3, nn.PReLU),
-    "frozen": frozen,
-    "resnet": ResNet,
-    "densenet": DenseNet,
-    "fan": Fan,
-    "functional": Functional,
-    "bare": Bare,
-    "recurrent": Recurrent,
-    "transformer": Transformer,
-    "checkpointed": Checkpointed,
-    "returning": Returning,
-    "pre_norm": PreNorm,
-    "attention": Attention,
-    "shared": Shared,
-}
-"""Every network, made with the global random state."""
-
-IMAGES = frozenset({"resnet"})
-
-
 @dataclass(frozen=True)
 class Data:
-    """Batches for a network of the zoo."""
+    """Batches for a network."""
 
     inputs: Tensor
     targets: Tensor
 
 
-def data_for(name: str, dtype: torch.dtype = torch.float32) -> Data:
-    """Four batches of eight examples."""
+def data_of(*shape: int, dtype: torch.dtype = torch.float32) -> Data:
+    """Four batches of eight examples of this shape, of sixteen features where none is given."""
     generator = torch.Generator().manual_seed(7)
-    shape = (4, 8, 1, 4, 4) if name in IMAGES else (4, 8, 16)
-    inputs = torch.randn(shape, generator=generator, dtype=dtype)
+    inputs = torch.randn((4, 8, *(shape or (16,))), generator=generator, dtype=dtype)
     return Data(inputs, torch.randint(0, 10, (4, 8), generator=generator))
 
 

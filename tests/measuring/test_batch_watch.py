@@ -7,7 +7,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gradiometer.measuring.batch_watch import MOST_CALLS, BatchWatch, StepBatch
+import gradiometer
+from gradiometer.measuring.batch_watch import (
+    MOST_CALLS,
+    MOST_WAITING_BYTES,
+    MOST_WAITING_STEPS,
+    BatchWatch,
+    StepBatch,
+)
 from gradiometer.measuring.guarding import Guard
 from gradiometer.measuring.training_thread import TrainingThread
 
@@ -19,6 +26,7 @@ def raise_fault(text: str) -> None:
 def watching(*modules: nn.Module) -> BatchWatch:
     watch = BatchWatch(Guard(raise_fault), TrainingThread())
     watch.is_wanted = True
+    watch.start()
     for number, module in enumerate(modules):
         watch.watch(module, str(number))
     return watch
@@ -61,6 +69,56 @@ def test_leaves_nothing_on_a_module_and_puts_its_class_back() -> None:
     assert "__call__" in vars(nn.Sequential)
     watch.stop()
     assert "__call__" not in vars(nn.Sequential)
+
+
+def test_puts_a_class_back_in_whatever_order_trainings_end() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    first, second = watching(model), watching(model)
+    first.stop()
+    assert noted(second, 0, lambda: model(torch.ones(1, 2))) is not None
+    second.stop()
+    assert "__call__" not in vars(nn.Sequential)
+
+
+def test_leaves_the_class_alone_where_a_training_never_begins_or_has_ended() -> None:
+    class Root(nn.Linear):
+        pass
+
+    model = Root(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watching = gradiometer.watch(model, optimizer)
+    assert "__call__" not in vars(Root)
+    watching.start()
+    assert "__call__" in vars(Root)
+    watching.session.probe.guard.fail(RuntimeError("a fault of ours"))
+    assert "__call__" not in vars(Root)
+    watching.session.probe.watch_root(Root(2, 2), "another")
+    watching.stop()
+    assert "__call__" not in vars(Root)
+
+
+def test_notes_calls_again_after_it_was_stopped() -> None:
+    model = nn.Linear(2, 2)
+    watch = watching(model)
+    watch.stop()
+    assert noted(watch, 0, lambda: model(torch.ones(1, 2))) is None
+    watch.start()
+    assert noted(watch, 1, lambda: model(torch.ones(1, 2))) is not None
+    watch.stop()
+
+
+def test_stays_out_of_what_cloudpickle_writes_of_a_scripts_own_class() -> None:
+    cloudpickle = pytest.importorskip("cloudpickle")
+
+    class Root(nn.Linear):
+        pass
+
+    model = Root(2, 2)
+    watch = watching(model)
+    written = cloudpickle.dumps(model)
+    watch.stop()
+    assert b"BatchWatch" not in written
+    assert torch.equal(pickle.loads(written)(torch.ones(1, 2)), model(torch.ones(1, 2)))
 
 
 def test_leaves_a_class_with_a_call_of_its_own_as_it_was() -> None:
@@ -146,6 +204,39 @@ def test_lets_go_of_a_batch_with_its_step() -> None:
     assert batch is not None
     assert watch.take(4) is None
     watch.stop()
+
+
+def test_keeps_the_batches_of_steps_whose_losses_come_late_in_whatever_order() -> None:
+    model = nn.Linear(2, 2)
+    watch = watching(model)
+    inputs = [torch.full((1, 2), float(step)) for step in range(3)]
+    for step, given in enumerate(inputs):
+        watch.start_step(step, is_open=True, is_full=False)
+        model(given)
+    watch.start_step(3, is_open=False, is_full=False)
+    watch.stop()
+    for step in (2, 0, 1):
+        batch = watch.take(step)
+        assert batch is not None
+        assert batch.calls[0].args[0] is inputs[step]
+        assert watch.take(step) is None
+
+
+def test_bounds_what_waits_for_a_loss() -> None:
+    model = nn.Identity()
+    watch = watching(model)
+    many, large = MOST_WAITING_STEPS + 5, torch.zeros(MOST_WAITING_BYTES // 4)
+    for step in range(many):
+        watch.start_step(step, is_open=True, is_full=False)
+        model(torch.ones(1))
+    watch.start_step(many, is_open=True, is_full=False)
+    assert [watch.take(step) is None for step in range(many)] == [True] * 5 + [False] * MOST_WAITING_STEPS
+    for step in range(many, many + 2):
+        model(large)
+        watch.start_step(step + 1, is_open=True, is_full=False)
+    watch.stop()
+    assert watch.take(many) is None
+    assert watch.take(many + 1) is not None
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.trace:DeprecationWarning")

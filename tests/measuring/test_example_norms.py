@@ -261,3 +261,24 @@ def test_names_no_example_of_a_batch_that_no_loader_gave() -> None:
             model(torch.randn_like(inputs)).square().mean().backward()
             optimizer.step()
     assert found_in(watching.run).data_indices is None
+
+
+def test_knows_the_data_where_a_shared_layer_was_called_once_for_nothing() -> None:
+    class Peeking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(3, 3), nn.Linear(3, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.body(x)
+            return self.head(self.body(x))
+
+    model = Peeking()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    loader = DataLoader(TensorDataset(torch.randn(16, 3)), batch_size=BATCH)
+    with watch(model, optimizer, overhead=1.0, dear=("per_example",)) as watching:
+        for (inputs,) in loader:
+            optimizer.zero_grad()
+            model(inputs).square().mean().backward()
+            optimizer.step()
+    assert found_in(watching.run).data_indices == tuple(range(BATCH, 2 * BATCH))

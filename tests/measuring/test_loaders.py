@@ -91,3 +91,29 @@ def test_puts_everything_back_and_leaves_what_others_have_wrapped_since() -> Non
     assert len(list(DataLoader(Numbers(), batch_size=5))) == 4
     type.__setattr__(ITERATOR, "__next__", before["__next__"])
     assert {name: ITERATOR.__dict__[name] for name in names} == before
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_tells_no_wrong_index_where_it_did_not_listen_for_a_while(listening: LoaderWatch, workers: int) -> None:
+    batches = iter(DataLoader(Numbers(), batch_size=2, num_workers=workers))
+    next(batches)
+    listening.stop()
+    next(batches)
+    listening.start()
+    listening.is_noting = True
+    batch = next(batches)
+    assert listening.find([batch]) == ((4, 5) if workers == 0 else None)
+
+
+def test_listens_on_when_one_that_listened_before_it_stops() -> None:
+    methods = ITERATOR._reset, ITERATOR._next_index, ITERATOR.__next__
+    first, second = LoaderWatch(), LoaderWatch()
+    first.start()
+    second.start()
+    second.is_noting = True
+    first.stop()
+    batch = next(iter(DataLoader(Numbers(), batch_size=2)))
+    assert second.find([batch]) == (0, 1)
+    assert first.find_latest([batch]) is None
+    second.stop()
+    assert (ITERATOR._reset, ITERATOR._next_index, ITERATOR.__next__) == methods

@@ -56,6 +56,21 @@ def test_counts_every_element_of_small_parameters(scale: float | None) -> None:
         assert found[name, "weight"].standard_error(0.5) == 0.0
 
 
+def test_counts_gradients_that_are_handed_to_the_script() -> None:
+    model, inputs = nn.Linear(7, 2), torch.randn(6, 7)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    gradients: tuple[Tensor, ...] = ()
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            gradients = torch.autograd.grad(model(inputs).square().mean(), tuple(model.parameters()))
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter.grad = 2 * gradient
+            optimizer.step()
+    found = by_key(watching.run, 1)
+    for (name, _), gradient in zip(model.named_parameters(), gradients, strict=True):
+        assert bins(found[name, "gradient"]) == octaves(gradient)
+
+
 def test_reads_a_sample_of_a_large_parameter_and_states_its_error() -> None:
     model = nn.Linear(1000, 100, bias=False)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

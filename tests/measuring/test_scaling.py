@@ -40,3 +40,19 @@ def test_counts_a_step_that_the_scaler_leaves_out_as_skipped() -> None:
     assert run.step_count == 6
     assert run.step_columns["is_skipped"].tolist() == [0, 0, 0, 1, 0, 0]
     assert run.losses[0].nonfinite_counts.tolist() == [0, 0, 0, 1, 0, 0]
+
+
+def test_tells_true_units_of_a_training_when_another_one_beside_it_has_ended() -> None:
+    methods = torch.amp.GradScaler.scale, torch.amp.GradScaler.update
+    ended = gradiometer.watch(nn.Linear(2, 2)).start()
+    model = nn.Linear(6, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
+        ended.stop()
+        loss = model(torch.ones(2, 6)).square().mean()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert watching.run.losses[0].values.tolist() == pytest.approx([loss.item()])
+    assert (torch.amp.GradScaler.scale, torch.amp.GradScaler.update) == methods

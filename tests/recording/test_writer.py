@@ -14,7 +14,7 @@ from gradiometer.errors import NotARunFileError, RunFileError
 from gradiometer.recording.opening import is_network_folder, open_for_writing
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
-from gradiometer.schema import Event, LayerStats, Snapshot, StepStats, Trial
+from gradiometer.schema import Event, LayerStats, Parameter, ParameterStats, Snapshot, StepStats, Trial
 
 
 def run_python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -318,3 +318,17 @@ def test_ignores_what_comes_after_closing(tmp_path: Path) -> None:
     writer.close()
     assert writer.read().events == ()
     assert writer.fault is None
+
+
+def test_gives_a_parameter_another_name_with_all_that_was_recorded_of_it(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "run.db")
+    writer.add_parameters([Parameter("optimizer[0]", None, (2,), "float32"), Parameter("taken", None, (2,), "float32")])
+    writer.add_snapshot(Snapshot(0, parameters=(ParameterStats("optimizer[0]", weight_rms=2.0),)))
+    writer.rename_parameters([("optimizer[0]", "0.weight"), ("never seen", "b"), ("taken", "0.weight")])
+    writer.add_parameters([Parameter("0.weight", "0", (2,), "float32")])
+    writer.add_snapshot(Snapshot(1, parameters=(ParameterStats("0.weight", weight_rms=3.0),)))
+    writer.close()
+
+    run = read_run(tmp_path / "run.db")
+    assert [parameter.name for parameter in run.parameters] == ["0.weight", "taken"]
+    assert run.parameter_column("weight_rms")[:, 0].tolist() == [2.0, 3.0]

@@ -13,6 +13,7 @@ from gradiometer.errors import RunFileError
 from gradiometer.schema import Contrast, Diagnosis, Run
 from gradiometer.showing.report import page_beside, render_report, write_report
 from showing.made_run import made_diagnosis, made_outcome, made_run
+from showing.made_turns import measured_fully
 
 HOSTILE = 'encoder.</script><img src=x onerror="alert(1)">.<a href="javascript:alert(1)">x</a>.'
 BROWSER_OPTIONS = [
@@ -57,6 +58,23 @@ def test_says_verdict_findings_cure_figures_layers_and_cost_in_this_order() -> N
     assert "0.83 % of the training time, 1 % allowed" in text
     assert "21 of 21 layers seen" in text
     assert "torch 2.13.0" in text
+
+
+def test_shows_what_dear_measurements_found_only_where_a_run_has_it() -> None:
+    headings = ("Gradients through time", "Similarity and effective rank", "Saturated and dead units", "Magnitudes")
+    text = text_of(render_report(measured_fully(made_run()), made_diagnosis()))
+    places = [text.index(words) for words in ("Loss and update ratios", *headings, "Gradients of single", "Trials")]
+    assert places == sorted(places)
+    assert "similarity and effective rank: 2 turns, 8 ms; gradients through time: 2 turns, 8 ms" in text
+    assert "gradients of single examples: norm (a batch normalisation)" in text
+    bare = text_of(render_report(made_run(), made_diagnosis()))
+    assert not [words for words in (*headings, "Dear measurements", "Left out") if words in bare]
+
+
+def test_adds_little_to_the_page_of_a_large_network() -> None:
+    run = made_run(250, prefix="a.transformer.with.long.names.")
+    bare, full = (len(render_report(entry, made_diagnosis())) for entry in (run, measured_fully(run)))
+    assert full - bare < 1_000_000
 
 
 def test_shows_a_line_of_the_table_for_every_layer() -> None:
@@ -158,6 +176,8 @@ PAGES = {
     "five hundred layers": (made_run(250, prefix="a.transformer.with.long.names."), made_diagnosis()),
     "one layer": (made_run(0, is_cured=False), Diagnosis("healthy")),
     "nothing": (Run(), Diagnosis("unknown")),
+    "measured": (measured_fully(made_run(8, prefix=HOSTILE, is_cured=False)), made_diagnosis(HOSTILE + "9")),
+    "five hundred layers measured": (measured_fully(made_run(250, prefix="a.transformer.block.")), made_diagnosis()),
 }
 
 

@@ -7,6 +7,7 @@ from rich.console import Console
 from gradiometer.schema import Contrast, Diagnosis, Outcome, Run
 from gradiometer.showing.terminal import print_diagnosis, print_outcome
 from showing.made_run import made_coverage, made_diagnosis, made_finding, made_outcome, made_run
+from showing.made_turns import measured_fully
 
 
 @pytest.fixture
@@ -32,6 +33,14 @@ def test_prints_a_diagnosis_of_many_findings_on_one_screen(console: Console) -> 
     print_diagnosis(many, made_run(is_cured=False), console)
     assert printed(console).count("\n") <= 40
     assert "34 more findings" in printed(console)
+
+
+def test_adds_at_most_three_lines_of_dear_measurements(console: Console) -> None:
+    print_diagnosis(made_diagnosis(), measured_fully(made_run(is_cured=False)), console)
+    text = printed(console)
+    assert "the gradient of body.lstm (hidden state) halves every 2 steps" in text
+    assert "outlier at step 4: example 1004 of the data set (not finite), and 1 more" in text
+    assert text.count("\n") <= 40
 
 
 def test_prints_layer_names_as_they_are(console: Console) -> None:

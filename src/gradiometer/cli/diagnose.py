@@ -20,6 +20,7 @@ def diagnose(
     from gradiometer.diagnosing import diagnose as find_faults
     from gradiometer.recording.reader import read_run
     from gradiometer.settings import load_settings
+    from gradiometer.showing.measured_object import diagnosis_object
     from gradiometer.showing.terminal import print_diagnosis
 
     settings = load_settings()
@@ -27,7 +28,7 @@ def diagnose(
     recorded = read_run(run)
     diagnosis = find_faults(recorded, ignore=settings.ignore)
     if json:
-        write_json(diagnosis)
+        write_json(diagnosis_object(recorded, diagnosis))
     else:
         print_diagnosis(diagnosis, recorded, results(), run_file=run)
     raise typer.Exit(exit_code_of(diagnosis, severity))

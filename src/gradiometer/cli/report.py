@@ -17,13 +17,13 @@ def report(
     from gradiometer.diagnosing import diagnose
     from gradiometer.recording.reader import read_run
     from gradiometer.settings import load_settings
-    from gradiometer.showing.json_output import plain
+    from gradiometer.showing.measured_object import diagnosis_object
     from gradiometer.showing.report import page_beside, write_report
 
     recorded = read_run(run)
     diagnosis = diagnose(recorded, ignore=load_settings().ignore)
     path = write_report(recorded, diagnosis, output or page_beside(run), run_file=run)
     if json:
-        write_json({"report": path, **plain(diagnosis)})
+        write_json({"report": path, **diagnosis_object(recorded, diagnosis)})
     else:
         results().print(str(path), soft_wrap=True)

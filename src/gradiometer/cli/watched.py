@@ -214,6 +214,7 @@ def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diag
     """Read a closed run file, diagnose it and print the verdict."""
     from gradiometer.cli.console import write_json
     from gradiometer.recording.reader import read_run
+    from gradiometer.showing.measured_object import diagnosis_object
     from gradiometer.showing.terminal import print_diagnosis
 
     run = read_run(file)
@@ -221,7 +222,7 @@ def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diag
     sys.stdout.flush()
     console = messages()
     if options.is_json:
-        write_json(diagnosis)
+        write_json(diagnosis_object(run, diagnosis))
     else:
         print_diagnosis(diagnosis, run, console, run_file=file)
     console.print(f"\nRun file:  {file}", style="dim", soft_wrap=True)

@@ -1,14 +1,13 @@
 """Watches a replay step by step: is it the recorded run still, and what does the step in question do."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 
 from gradiometer.launching.replay_plan import ReplayPlan
 from gradiometer.launching.tracing import StepTrace
 from gradiometer.measuring.batch_watch import StepBatch
-from gradiometer.measuring.budget import Budget
 from gradiometer.measuring.flight_ring import Observation
 from gradiometer.measuring.kept_batches import is_same, read_batch
 from gradiometer.measuring.kept_weights import differing, moment_of
@@ -17,24 +16,12 @@ from gradiometer.session import Session
 from gradiometer.units import format_number
 
 
-@dataclass(slots=True)
-class Unmeasured(Budget):
-    """A budget of nothing: every step's loss is looked at, no step is measured in full."""
-
-    def is_full(self, step: int) -> bool:
-        """Never."""
-        return False
-
-    def demand_full(self, step: int, step_count: int) -> None:
-        """Nothing is measured in full here, whatever happens."""
-
-
 class ReplayControl:
     """Compares a replay with the recorded run and traces the steps that the plan names.
 
     Args:
         plan: The plan.
-        session: The session of the replay, before its first step.
+        session: The session of the replay, before its first step; it looks at every step.
         say: Told what happens.
     """
 
@@ -51,8 +38,7 @@ class ReplayControl:
         self._traced_step = -1
         self._found: Replay | None = None
         self._seen_step = -1
-        budget = Unmeasured(1.0, watches_every_step=True)
-        self.probe.budget = session.budget = self.recorder.budget = budget
+        session.budget.is_closed = True
         self.probe.batches.samples_every_step = True
         self.recorder.when_taken = self._compare_batch
         if plan.thread_count and plan.thread_count != torch.get_num_threads():
@@ -79,24 +65,18 @@ class ReplayControl:
             self._begin_trace(ended + 1)
         return False
 
-    def result(self) -> Replay:
-        """What was found; to be asked for when the script has ended."""
+    def close(self) -> None:
+        """Trace no more: the script has ended."""
         if self.trace is not None:
             self._end_trace(self._traced_step)
+
+    def result(self) -> Replay:
+        """What was found; to be asked for when it is closed."""
         found = self._found
         if found is None:
             self._note(f"the script ended after {self.probe.step} steps, before step {self.plan.first_traced}")
             found = Replay(self.probe.step)
-        return Replay(
-            step=found.step,
-            operation=found.operation,
-            source=found.source,
-            chain=found.chain,
-            operation_count=found.operation_count,
-            checked_count=self.checked_count,
-            parted_step=self.parted_step,
-            notes=tuple(self.notes),
-        )
+        return replace(found, checked_count=self.checked_count, parted_step=self.parted_step, notes=tuple(self.notes))
 
     def _begin_trace(self, step: int) -> None:
         self._traced_step = step

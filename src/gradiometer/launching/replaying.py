@@ -81,7 +81,11 @@ def replay(plan: ReplayPlan, say: Callable[[str], None]) -> Replay:
     if plan.working_directory is not None and Path(plan.working_directory).is_dir():
         os.chdir(plan.working_directory)
     with tempfile.TemporaryDirectory(prefix="gradiometer-replay-") as folder, _quiet(Path(folder)):
-        result = launch_script(launch)
+        try:
+            result = launch_script(launch)
+        finally:
+            if progress.control is not None:
+                progress.control.close()
     if result.fault is not None:
         raise result.fault
     if progress.control is None or result.step_count == 0:

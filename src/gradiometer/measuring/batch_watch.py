@@ -5,8 +5,7 @@ of a root's class is wrapped while the training is watched and put back afterwar
 call of a module of that class, and nothing on any module. Compiled models are left alone.
 """
 
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gradiometer.measuring.guarding import Guard, is_traced, is_transformed
+from gradiometer.measuring.guarding import Guard, is_captured, is_traced, is_transformed
 from gradiometer.measuring.training_thread import TrainingThread
 
 MOST_CALLS = 16
@@ -25,6 +24,9 @@ MOST_TENSORS = 32
 
 MOST_WAITING_BYTES = 64 * 2**20
 """What batches may take that wait for their loss to come over from a device."""
+
+MOST_WAITING_STEPS = 64
+"""Batches that wait at most: one whose loss never came is let go."""
 
 FINGERPRINT_EVENTS = 8
 """Of the steps that are looked at, one in so many has a digest made of its batch, and every full one: it costs as much
@@ -94,18 +96,31 @@ class StepBatch:
         return digest.hexdigest()
 
 
+class Watches(list["BatchWatch"]):
+    """Who watches one class of roots. Pickled as an empty list: cloudpickle writes a script's own classes out whole."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Leave those who watch behind."""
+        return list, ()
+
+
+wrapped: dict[type[nn.Module], tuple[Callable[..., Any], Any, Watches]] = {}
+"""By class of roots that are watched: what stands in for its `__call__`, its own one (None where it inherits it), and
+who watches. One function serves all, so that they may come and go in any order."""
+
+
 class BatchWatch:
     """Notes the calls of roots.
 
     A step's batch is kept until its loss is known: on the CPU that is its end; on other devices it is a few steps
-    later, and the batches that wait take `MOST_WAITING_BYTES` at most, the oldest are let go.
+    later, and the batches that wait take `MOST_WAITING_BYTES` at most, those that waited longest are let go.
 
     Args:
         guard: Times this code and keeps its faults out of the training.
         thread: The thread that trains.
 
     Attributes:
-        is_wanted: Somebody asks for batches; to be set before roots are watched.
+        is_wanted: Somebody asks for batches; to be set before it is started.
         is_open: Calls are noted in the step under way.
         samples_every_step: Make a digest of every batch.
     """
@@ -119,35 +134,41 @@ class BatchWatch:
         self._is_sampled = False
         self._since_sampled = 0
         self._current = StepBatch(-1, [], [])
-        self._waiting: deque[StepBatch] = deque()
-        self._roots: dict[int, str] = {}
-        self._wrapped: dict[type[nn.Module], tuple[Any, Any]] = {}
+        self._waiting: dict[int, tuple[StepBatch, int]] = {}
+        self._waiting_bytes = 0
+        self._names: dict[int, str] = {}
+        self._kinds: set[type[nn.Module]] = set()
+        self._is_started = False
+
+    def start(self) -> None:
+        """Note calls from now on, where batches are wanted at all."""
+        self._is_started = self.is_wanted
+        self._watch_kinds()
 
     def watch(self, module: nn.Module, name: str) -> None:
-        """Note what this root is called with from now on, where batches are wanted at all."""
-        kind = type(module)
-        if self.is_wanted and not isinstance(module, torch.jit.ScriptModule):
-            self._roots[id(module)] = name
-            if kind not in self._wrapped:
-                self._wrap(kind)
+        """Note what this root is called with while the watch is started."""
+        if not isinstance(module, torch.jit.ScriptModule):
+            self._names[id(module)] = name
+            self._kinds.add(type(module))
+            self._watch_kinds()
 
     def stop(self, *, for_good: bool = False) -> None:
-        """Put every class's `__call__` back; somebody else's wrapper around ours stays and calls ours, which is mute.
+        """Put every class's `__call__` back that nobody else watches.
 
         Args:
-            for_good: Watch no root that comes later either.
+            for_good: Never start again either.
         """
         self.is_wanted = self.is_wanted and not for_good
-        for kind, (ours, original) in self._wrapped.items():
-            if vars(kind).get("__call__") is not ours:
-                continue
-            if original is None:
-                type.__delattr__(kind, "__call__")
-            else:
-                type.__setattr__(kind, "__call__", original)
-        self._wrapped = {}
-        self._roots = {}
-        self.is_open = False
+        if self._is_started:
+            self._is_started = self.is_open = False
+            for kind in self._kinds:
+                leave_class(kind, self)
+
+    def _watch_kinds(self) -> None:
+        for kind in self._kinds if self._is_started else ():
+            watches = wrap_class(kind)
+            if self not in watches:
+                watches.append(self)
 
     def start_step(self, step: int, *, is_open: bool, is_full: bool) -> None:
         """Begin a step.
@@ -159,26 +180,35 @@ class BatchWatch:
         """
         if not self.is_wanted:
             return
-        self.is_open = is_open and bool(self._roots)
+        self.is_open = is_open and self._is_started
         if self._current.calls:
-            self._waiting.append(self._current)
-            while sum(batch.size_bytes for batch in self._waiting) > MOST_WAITING_BYTES:
-                self._waiting.popleft()
+            self._let_wait(self._current)
         self._current = StepBatch(step, [], [])
         self._since_sampled += is_open
         self._is_sampled = is_full or self.samples_every_step or self._since_sampled >= FINGERPRINT_EVENTS
         if self._is_sampled:
             self._since_sampled = 0
 
+    def _let_wait(self, batch: StepBatch) -> None:
+        self._waiting[batch.step] = batch, batch.size_bytes
+        self._waiting_bytes += batch.size_bytes
+        while self._waiting_bytes > MOST_WAITING_BYTES or len(self._waiting) > MOST_WAITING_STEPS:
+            self._let_go(next(iter(self._waiting)))
+
+    def _let_go(self, step: int) -> StepBatch | None:
+        batch, size_bytes = self._waiting.pop(step, (None, 0))
+        self._waiting_bytes -= size_bytes
+        return batch
+
     def take(self, step: int) -> StepBatch | None:
-        """Hand over a step's batch, and let go of it and of older ones; None where it is not there any more."""
-        found = None
+        """Hand over a step's batch and let go of it; None where it is not there any more.
+
+        The losses of full steps arrive by a way of their own, so that steps are not taken in their order.
+        """
         if self._current.step == step and self._current.calls:
             found, self._current = self._current, StepBatch(step, [], [])
-        while self._waiting and self._waiting[0].step <= step:
-            batch = self._waiting.popleft()
-            found = batch if batch.step == step else found
-        return found
+            return found
+        return self._let_go(step)
 
     def name_of(self, tensor: Tensor) -> str:
         """What a tensor of this step's batch is called; empty for any other."""
@@ -193,33 +223,61 @@ class BatchWatch:
         batch = self._current
         if not self.is_open or len(batch.calls) >= MOST_CALLS or self.guard.is_broken or not self.thread.is_here():
             return
-        if is_traced() or is_transformed():
+        if is_traced() or is_transformed() or is_captured():
             return
         with self.guard:
-            call = RootCall(self._roots.get(id(module), ""), args, kwargs, versions_of(args, kwargs), *random_states())
+            call = RootCall(self._names.get(id(module), ""), args, kwargs, versions_of(args, kwargs), *random_states())
             batch.calls.append(call)
             if self._is_sampled:
                 with torch.no_grad(), torch._C.DisableTorchFunction():
                     batch.samples += [part for tensor in call.tensors().values() for part in sampled(tensor)]
 
-    def _wrap(self, kind: type[nn.Module]) -> None:
-        watch, original = self, vars(kind).get("__call__")
+    def watches(self, module: nn.Module) -> bool:
+        """Whether a call of this module is of interest now."""
+        return self.is_open and id(module) in self._names
 
-        def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-            # Asked first: a graph that this becomes part of must not depend on whether the step is looked at.
-            if (
-                not torch.compiler.is_compiling()
-                and watch.is_open
-                and id(module) in watch._roots
-                and torch.is_grad_enabled()
-            ):
-                watch.note(module, args, kwargs)
-            if original is not None:
-                return original(module, *args, **kwargs)
-            return super(kind, module).__call__(*args, **kwargs)  # type: ignore[misc]
 
-        type.__setattr__(kind, "__call__", call)
-        self._wrapped[kind] = (call, original)
+def wrap_class(kind: type[nn.Module]) -> Watches:
+    """Put a function in place of a class's `__call__` that tells who watches; one that is there is kept.
+
+    Returns:
+        Who watches: to be added to.
+    """
+    if kind in wrapped:
+        return wrapped[kind][2]
+    watches, original = Watches(), vars(kind).get("__call__")
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        # Asked first: a graph that this becomes part of must not depend on whether the step is looked at.
+        if not torch.compiler.is_compiling() and torch.is_grad_enabled():
+            for watch in watches:
+                if watch.watches(module):
+                    watch.note(module, args, kwargs)
+        if original is not None:
+            return original(module, *args, **kwargs)
+        return super(kind, module).__call__(*args, **kwargs)  # type: ignore[misc]
+
+    type.__setattr__(kind, "__call__", call)
+    wrapped[kind] = (call, original, watches)
+    return watches
+
+
+def leave_class(kind: type[nn.Module], watch: BatchWatch) -> None:
+    """Watch a class no more; the last one puts its `__call__` back.
+
+    Where somebody else has put a function around ours that one stays, and calls ours, which tells nobody.
+    """
+    ours, original, watches = wrapped[kind]
+    watches.remove(watch)
+    if watches:
+        return
+    del wrapped[kind]
+    if vars(kind).get("__call__") is not ours:
+        return
+    if original is None:
+        type.__delattr__(kind, "__call__")
+    else:
+        type.__setattr__(kind, "__call__", original)
 
 
 def random_states() -> tuple[Tensor, dict[int, Tensor]]:

@@ -43,6 +43,7 @@ class Budget:
         training_seconds: Time that training has taken, measuring left out.
         repaid_step: Step from which on the promise held, None while the advance is not repaid.
         bare_step_seconds: Median time of the last steps between full ones, None before there was one.
+        is_closed: No step is measured in full, whatever is allowed: a replay only compares and traces.
         has_turns: Dear measurements take turns on full steps.
         turns_spent_seconds: Time that their turns have taken, a part of `spent_seconds`.
     """
@@ -53,6 +54,7 @@ class Budget:
     training_seconds: float = 0.0
     repaid_step: int | None = None
     bare_step_seconds: float | None = None
+    is_closed: bool = False
     has_turns: bool = False
     turns_spent_seconds: float = 0.0
     _bare_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
@@ -71,6 +73,8 @@ class Budget:
 
     def is_full(self, step: int) -> bool:
         """Whether to measure this step in full."""
+        if self.is_closed:
+            return False
         if self.allowed_share >= 1.0 or step < self._demanded_end:
             return True
         if self.is_advance(step):

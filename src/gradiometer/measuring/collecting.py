@@ -5,7 +5,7 @@ need stays None and costs nothing. Everything that it is handed belongs to the t
 and nothing of it may be kept beyond the step.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -33,7 +33,8 @@ class Collector:
             and keyword arguments, output.
         on_gradient: The loss gradient at a call's output has come: the call, the backward pass, the gradient.
         before_backward: A backward pass starts: its call site and the tensors that it starts from.
-        after_backward: It has ended; parameters hold their gradients, weights are as they were.
+        after_backward: It has ended, weights are as they were: the gradients, at the parameters or handed to the
+            script, by id of their parameter.
         before_update: An optimizer is about to step; None stands for updates by hand, just after the step began.
         after_update: It has stepped; None stands for updates by hand, just before the next backward.
         finish: The step has ended: from its snapshot to the same with what was measured, and what was left out.
@@ -43,7 +44,7 @@ class Collector:
     after_call: Callable[[Call, nn.Module | None, tuple[Any, ...], dict[str, Any], Any], None] | None = None
     on_gradient: Callable[[Call, int, Tensor], None] | None = None
     before_backward: Callable[[str, tuple[Tensor, ...]], None] | None = None
-    after_backward: Callable[[], None] | None = None
+    after_backward: Callable[[Mapping[int, Tensor]], None] | None = None
     before_update: Callable[[Optimizer | None], None] | None = None
     after_update: Callable[[Optimizer | None], None] | None = None
     finish: Callable[[Snapshot], tuple[Snapshot, LeftOut]] | None = None

@@ -155,13 +155,14 @@ class ExampleCollector:
         if use.input._version != use.input_version:
             self.leave_out(own, "its input was written over")
         if any(id(value) not in self.left_out for value in own):
+            self.passes[-1].root_calls.add(call.root_call)
             found = LayerUse(use.module, use.input, gradient, use.axis)
             keys = {id(value) for value in own}
             uses = [found, *self.taken_with(keys)]
             if any(other is not use and keys & ids_of(own_parameters(other)) for other in self.pending.values()):
                 self.waiting[id(call)] = uses
             else:
-                self.measure(uses, call.root_call)
+                self.measure(uses)
         del self.pending[id(call)]
 
     def taken_with(self, keys: set[int]) -> list[LayerUse]:
@@ -171,10 +172,9 @@ class ExampleCollector:
         ]
         return [use for key in sharing for use in self.waiting.pop(key)]
 
-    def measure(self, uses: list[LayerUse], root_call: int) -> None:
+    def measure(self, uses: list[LayerUse]) -> None:
         """Measure uses that belong together."""
         found = self.passes[-1]
-        found.root_calls.add(root_call)
         thinned = [thin(use) for use in uses]
         result = squared_gradient_norms([use for use, _ in thinned])
         for parameter, reason in result.not_measured.items():
@@ -190,12 +190,12 @@ class ExampleCollector:
         for parameter in parameters:
             self.left_out.setdefault(id(parameter), reason)
 
-    def after_backward(self) -> None:
+    def after_backward(self, gradients: Mapping[int, Tensor]) -> None:
         """Let go of what no gradient came to."""
         if self.is_open:
             self.scale = self.setting.scale()
             for uses in list(self.waiting.values()):
-                self.measure(uses, 0)
+                self.measure(uses)
             self.waiting.clear()
         self.is_open = False
 

@@ -197,7 +197,7 @@ class FullStep:
         self._pass = None
         with self.guard:
             if self.collector.after_backward is not None:
-                self.collector.after_backward()
+                self.collector.after_backward(self.parameters.gradients(gradients))
             if self.observer is not None:
                 self.observer.drop_nodes()
             if gradients or backward_count >= self._backwards_before:
@@ -310,6 +310,7 @@ class FullStep:
         if observer is not None:
             self.latest.layers = tuple(observer.ordered_layers(trunk, present))
         self.latest.parameters = tuple(self.parameters.describe(optimizers, self.memory.layers.values()))
+        self.sink.rename_parameters(self.parameters.take_renamed())
         self.sink.add_layers(self.latest.layers)
         self.sink.add_parameters(self.latest.parameters)
         self.sink.set_coverage(self.coverage())

@@ -66,6 +66,11 @@ def is_traced() -> bool:
     return bool(torch._C._get_tracing_state())
 
 
+def is_captured() -> bool:
+    """Whether a CUDA graph is being captured: random states can't be asked for then, and nothing may be waited for."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()  # type: ignore[no-untyped-call]
+
+
 MOST_CODES = 4096
 """Code objects remembered; a notebook or a script that makes new ones for ever starts anew."""
 

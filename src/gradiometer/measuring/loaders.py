@@ -10,7 +10,7 @@ epoch that began with worker processes before anybody listened nothing is known 
 import functools
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,47 +41,33 @@ class LoaderWatch:
         self.is_noting = False
         self._drawn: weakref.WeakKeyDictionary[Any, deque[Any]] = weakref.WeakKeyDictionary()
         self._batches: deque[tuple[Indices, list[Tensor]]] = deque(maxlen=KEPT_BATCHES)
-        self._originals: dict[str, Any] = {}
         self._latest: tuple[Any, Any] | None = None
 
     def start(self) -> None:
-        """Wrap the three methods; a watch that is started stays so."""
-        if self._originals:
-            return
-        watch, originals = self, {name: getattr(ITERATOR, name) for name in ("_reset", "_next_index", "__next__")}
-        begin, draw, give = originals.values()
-        self._originals = originals
-
-        @functools.wraps(begin)
-        def note_epoch(iterator: Any, *args: Any, **kwargs: Any) -> Any:
-            watch._drawn[iterator] = deque()
-            return begin(iterator, *args, **kwargs)
-
-        @functools.wraps(draw)
-        def note_indices(iterator: Any) -> Any:
-            indices = draw(iterator)
-            if iterator in watch._drawn or iterator._num_workers == 0:
-                watch._drawn.setdefault(iterator, deque()).append(indices)
-            return indices
-
-        @functools.wraps(give)
-        def note_batch(iterator: Any) -> Any:
-            batch = give(iterator)
-            watch.note(iterator, batch)
-            return batch
-
-        type.__setattr__(ITERATOR, "_reset", note_epoch)
-        type.__setattr__(ITERATOR, "_next_index", note_indices)
-        type.__setattr__(ITERATOR, "__next__", note_batch)
+        """Listen to every loader; a watch that is started stays so."""
+        if self not in listening:
+            listening.append(self)
+            installation.start()
 
     def stop(self) -> None:
-        """Put the methods back, unless somebody else has exchanged them since."""
-        for name, original in self._originals.items():
-            if getattr(getattr(ITERATOR, name), "__wrapped__", None) is original:
-                type.__setattr__(ITERATOR, name, original)
-        self._originals = {}
+        """Listen no more."""
+        if self in listening:
+            listening.remove(self)
+        if not listening:
+            installation.stop()
+        # What is drawn while nobody listens is not known: an epoch under way must not be told by what came before.
+        self._drawn.clear()
         self._latest = None
         self.forget()
+
+    def note_epoch(self, iterator: Any) -> None:
+        """An epoch begins."""
+        self._drawn[iterator] = deque()
+
+    def note_indices(self, iterator: Any, indices: Any) -> None:
+        """A loader has drawn the indices of a batch."""
+        if iterator in self._drawn or iterator._num_workers == 0:
+            self._drawn.setdefault(iterator, deque()).append(indices)
 
     def note(self, iterator: Any, batch: Any) -> None:
         """A loader has handed out a batch: the one whose indices it drew first of those not handed out yet."""
@@ -121,6 +107,82 @@ class LoaderWatch:
             if any(is_same(tensor, one) for tensor in tensors for one in given if len(one) == len(indices)):
                 return indices
         return None
+
+
+listening: list[LoaderWatch] = []
+"""Who listens; almost always one."""
+
+
+def announcing_epoch(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Make what stands in for the method that begins an epoch."""
+
+    @functools.wraps(original)
+    def begin(iterator: Any, *args: Any, **kwargs: Any) -> Any:
+        for watch in tuple(listening):
+            watch.note_epoch(iterator)
+        return original(iterator, *args, **kwargs)
+
+    return begin
+
+
+def announcing_indices(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Make what stands in for the method that asks the sampler for the next batch's indices."""
+
+    @functools.wraps(original)
+    def draw(iterator: Any) -> Any:
+        indices = original(iterator)
+        for watch in tuple(listening):
+            watch.note_indices(iterator, indices)
+        return indices
+
+    return draw
+
+
+def announcing_batch(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Make what stands in for the method that hands out a batch."""
+
+    @functools.wraps(original)
+    def give(iterator: Any) -> Any:
+        batch = original(iterator)
+        for watch in tuple(listening):
+            watch.note(iterator, batch)
+        return batch
+
+    return give
+
+
+ANNOUNCING: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "_reset": announcing_epoch,
+    "_next_index": announcing_indices,
+    "__next__": announcing_batch,
+}
+"""By name of the method."""
+
+
+class Installation:
+    """What stands in for the three methods while anybody listens."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, tuple[Any, Any]] = {}
+
+    def start(self) -> None:
+        """Wrap the methods; an installation that is started stays so."""
+        if not self._functions:
+            for name, announcing in ANNOUNCING.items():
+                original = getattr(ITERATOR, name)
+                self._functions[name] = (original, announcing(original))
+                type.__setattr__(ITERATOR, name, self._functions[name][1])
+
+    def stop(self) -> None:
+        """Put the methods back. One that somebody else has wrapped since stays, and calls ours, which tells nobody."""
+        for name, (original, ours) in self._functions.items():
+            if getattr(ITERATOR, name) is ours:
+                type.__setattr__(ITERATOR, name, original)
+        self._functions = {}
+
+
+installation = Installation()
+"""The one of this process."""
 
 
 def is_same(tensor: Tensor, given: Tensor) -> bool:

@@ -5,7 +5,7 @@ norm, which its greatest elements make, can't show.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,14 +57,14 @@ class MagnitudeCollector:
         """The record of a parameter, made where there is none."""
         return self.found.setdefault(id(watched.tensor), ParameterCounts(watched, {}))
 
-    def after_backward(self) -> None:
-        """Count gradients as the last backward left them."""
+    def after_backward(self, gradients: Mapping[int, Tensor]) -> None:
+        """Count gradients as the last backward gave them."""
         self.scale = self.setting.scale()
-        for watched in self.setting.parameters.watched.values():
-            gradient = watched.tensor.grad
-            if gradient is not None:
-                gradient = gradient.coalesce().values() if gradient.is_sparse else gradient
-                self.counts_of(watched).counts["gradient"] = count_octaves(local_part(gradient))
+        for key, gradient in gradients.items():
+            elements = gradient.coalesce().values() if gradient.is_sparse else gradient
+            self.counts_of(self.setting.parameters.watched[key]).counts["gradient"] = count_octaves(
+                local_part(elements)
+            )
 
     def before_update(self, optimizer: Optimizer | None) -> None:
         """Count weights, and keep some of them to see the update."""

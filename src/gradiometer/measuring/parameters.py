@@ -71,11 +71,13 @@ class ParameterWatch:
         watched: The parameters, by id.
         found: What this step saw of them, by id; emptied at the start of every full step.
         has_shapeless: Some belong to lazy modules that have not been called; `add` takes them once they have a shape.
+        renamed: Those whose name has changed since `take_renamed`, in order: the old name and the new.
     """
 
     watched: dict[int, Watched] = field(default_factory=dict)
     found: dict[int, Measured] = field(default_factory=dict)
     has_shapeless: bool = False
+    renamed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, names: Iterable[tuple[str, Tensor]]) -> None:
         """Watch further parameters; one known from its optimizer alone takes the name that its root gives it."""
@@ -86,10 +88,16 @@ class ParameterWatch:
                 continue
             known = self.watched.get(id(tensor))
             if known is not None and known.name != name:
+                self.renamed.append((known.name, name))
                 self.watched[id(tensor)] = replace(known, name=name)
             elif known is None:
                 self.watched[id(tensor)] = Watched(name, tensor, draw_sample(tensor, len(self.watched)))
                 self.found[id(tensor)] = Measured()
+
+    def take_renamed(self) -> list[tuple[str, str]]:
+        """The changes of names since this was asked last."""
+        taken, self.renamed = self.renamed, []
+        return taken
 
     def start(self) -> None:
         """Forget the step before."""
@@ -102,7 +110,7 @@ class ParameterWatch:
             scale: What the loss was multiplied by, 0-dimensional; None where it was not.
             gradients: Parameters, each with its gradient; empty where the gradients are at the parameters.
         """
-        self._reduce_gradients(self._gradients(gradients), scale)
+        self._reduce_gradients(self.gradients(gradients), scale)
 
     def _reduce_gradients(self, gradients: Mapping[int, Tensor], scale: Tensor | None = None) -> None:
         """Measure these gradients, by id of their parameter, all of a device at once."""
@@ -116,7 +124,7 @@ class ParameterWatch:
         """Measure what an optimizer is about to use: gradients again where they were changed, and weights."""
         rates = {id(tensor): plain_rate(group["lr"]) for group, tensor in members(optimizer) if "lr" in group}
         held = {id(tensor): None for _, tensor in members(optimizer)}
-        gradients = {key: gradient for key, gradient in self._gradients().items() if key in held}
+        gradients = {key: gradient for key, gradient in self.gradients().items() if key in held}
         self._reduce_gradients(
             {key: gradient for key, gradient in gradients.items() if self.found[key].gradient_norm is None}
         )
@@ -168,7 +176,7 @@ class ParameterWatch:
             for key, watched in self.watched.items()
         ]
 
-    def _gradients(self, handed_back: Sequence[tuple[Tensor, Tensor]] = ()) -> dict[int, Tensor]:
+    def gradients(self, handed_back: Sequence[tuple[Tensor, Tensor]] = ()) -> dict[int, Tensor]:
         """Gradients by id of their parameter: those that were handed to the script, or those at the parameters."""
         given = {id(tensor): gradient for tensor, gradient in handed_back}
         found = {}

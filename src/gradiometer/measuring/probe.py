@@ -146,6 +146,7 @@ class Probe:
         self.is_attached = True
         start_listening(self)
         self.scaling.start()
+        self.batches.start()
         self.prepare()
         self.clock.start(perf_counter())
         with self.guard:

@@ -47,6 +47,11 @@ class TeamSink:
         if not self.is_silent:
             self.sink.add_parameters(parameters)
 
+    def rename_parameters(self, names: Sequence[tuple[str, str]]) -> None:
+        """Parameters are known by other names now: of each the old one and the new."""
+        if not self.is_silent:
+            self.sink.rename_parameters(names)
+
     def add_step_row(self, row: tuple[Any, ...]) -> None:
         """What the every-step watch saw: the fields of a `StepStats` in their order."""
         self.note_losses(row[0], row[1] or ())

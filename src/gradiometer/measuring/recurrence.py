@@ -5,7 +5,7 @@ Cells in a loop show their gradients themselves: at the output of each call, and
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -148,7 +148,7 @@ class RecurrenceCollector:
         if owner is not None:
             self.loop_norms.setdefault(id(owner), measure_norm(gradient))
 
-    def after_backward(self) -> None:
+    def after_backward(self, gradients: Mapping[int, Tensor]) -> None:
         """Replay what the pass has reached, and let go of it."""
         self.scale = self.setting.scale()
         reached = [

@@ -32,34 +32,19 @@ class ScaleWatch:
         self.has_scaled = False
         self.scale: Tensor | None = None
         self._unscaled: dict[int, tuple[Tensor, Tensor]] = {}
-        self._originals: dict[str, Any] = {}
 
     def start(self) -> None:
-        """Wrap the scaler's two methods; a watch that is started stays so."""
-        if self._originals:
-            return
-        self._originals = {"scale": GradScaler.scale, "update": GradScaler.update}
-        scale, update, watch = GradScaler.scale, GradScaler.update, self
-
-        @functools.wraps(scale)
-        def remember(scaler: GradScaler, outputs: Any) -> Any:
-            scaled = scale(scaler, outputs)
-            watch.note(scaler, outputs, scaled)
-            return scaled
-
-        @functools.wraps(update)
-        def tell(scaler: GradScaler, *args: Any, **kwargs: Any) -> None:
-            update(scaler, *args, **kwargs)
-            watch.when_updated()
-
-        type.__setattr__(GradScaler, "scale", remember)
-        type.__setattr__(GradScaler, "update", tell)
+        """Listen to every scaler; a watch that is started stays so."""
+        if self not in listening:
+            listening.append(self)
+            installation.start()
 
     def stop(self) -> None:
-        """Put the methods back."""
-        for name, original in self._originals.items():
-            type.__setattr__(GradScaler, name, original)
-        self._originals = {}
+        """Listen no more."""
+        if self in listening:
+            listening.remove(self)
+        if not listening:
+            installation.stop()
 
     def note(self, scaler: GradScaler, outputs: Any, scaled: Any) -> None:
         """Remember a scaled loss and what it was before; anything but a single tensor is passed over."""
@@ -84,3 +69,48 @@ class ScaleWatch:
         self.scale = None
         if self._unscaled:
             self._unscaled = {}
+
+
+listening: list[ScaleWatch] = []
+"""Who listens; almost always one."""
+
+
+class Installation:
+    """What stands in for the scaler's two methods while anybody listens."""
+
+    def __init__(self) -> None:
+        self._functions: dict[str, tuple[Any, Any]] = {}
+
+    def start(self) -> None:
+        """Wrap the methods; an installation that is started stays so."""
+        if self._functions:
+            return
+        scale, update = GradScaler.scale, GradScaler.update
+
+        @functools.wraps(scale)
+        def remember(scaler: GradScaler, outputs: Any) -> Any:
+            scaled = scale(scaler, outputs)
+            for watch in tuple(listening):
+                watch.note(scaler, outputs, scaled)
+            return scaled
+
+        @functools.wraps(update)
+        def tell(scaler: GradScaler, *args: Any, **kwargs: Any) -> None:
+            update(scaler, *args, **kwargs)
+            for watch in tuple(listening):
+                watch.when_updated()
+
+        self._functions = {"scale": (scale, remember), "update": (update, tell)}
+        for name, (_, ours) in self._functions.items():
+            type.__setattr__(GradScaler, name, ours)
+
+    def stop(self) -> None:
+        """Put the methods back. One that somebody else has wrapped since stays, and calls ours, which tells nobody."""
+        for name, (original, ours) in self._functions.items():
+            if vars(GradScaler)[name] is ours:
+                type.__setattr__(GradScaler, name, original)
+        self._functions = {}
+
+
+installation = Installation()
+"""The one of this process."""

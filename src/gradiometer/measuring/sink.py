@@ -23,6 +23,9 @@ class Sink(Protocol):
     def add_parameters(self, parameters: Sequence[Parameter]) -> None:
         """Parameters."""
 
+    def rename_parameters(self, names: Sequence[tuple[str, str]]) -> None:
+        """Parameters are known by other names now: of each the old one and the new."""
+
     @property
     def seconds_per_row(self) -> float:
         """Processor time that storing one row took on average so far."""

@@ -7,7 +7,7 @@ wake the training thread's competitor once per row.
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import chain
 from operator import attrgetter
@@ -149,6 +149,19 @@ def row_count_of(item: Any) -> int:
     return 1 + len(item.losses) if isinstance(item, StepStats) else 1
 
 
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """A parameter is known by another name now.
+
+    Attributes:
+        old: The name that it was recorded under.
+        new: The name that its root gives it.
+    """
+
+    old: str
+    new: str
+
+
 class RowWriter:
     """Writes nouns into the tables behind one connection, and remembers the ids it gave to names.
 
@@ -167,6 +180,7 @@ class RowWriter:
             dict: self._write_facts,
             Layer: self._write_layer,
             Parameter: self._write_parameter,
+            Renaming: self._rename_parameter,
             Snapshot: self._write_snapshot,
             StepStats: lambda stats: self._steps.append(STEP_FIELDS(stats)),
             tuple: self._steps.append,
@@ -210,6 +224,11 @@ class RowWriter:
         if name not in self._layer_ids:
             self._write_layer(Layer(name=name, kind="unknown", role="leaf", position=len(self._layer_ids)))
         return self._layer_ids[name]
+
+    def _rename_parameter(self, names: Renaming) -> None:
+        if names.old in self._parameter_ids and names.new not in self._parameter_ids:
+            parameter_id = self._parameter_ids[names.new] = self._parameter_ids.pop(names.old)
+            self._connection.execute("UPDATE parameter SET name = ? WHERE parameter_id = ?", (names.new, parameter_id))
 
     def _parameter_id(self, name: str) -> int:
         if name not in self._parameter_ids:

@@ -18,6 +18,18 @@ MAX_CELL_COUNT = 4_000_000
 LEAST_SNAPSHOT_COUNT = 70
 """Snapshots that even the largest network keeps."""
 
+TURN_COLUMNS = frozenset(
+    {
+        "output_similarity",
+        "output_rank",
+        "gradient_similarity",
+        "gradient_rank",
+        "similarity_example_count",
+        "gradient_subnormal_share",
+    }
+)
+"""Columns of dear measurements, empty in most rows: they are read by themselves, from the rows that have them."""
+
 MAX_SITE_COUNT = 1000
 """Call sites of `backward` that are read at most."""
 
@@ -71,19 +83,42 @@ def read_grid(
     Returns:
         For each name an array [snapshot layer].
     """
-    (table, key), (steps, ids) = source, axes
+    steps, ids = axes
     grid = np.full((len(names), len(steps), len(ids)), np.nan)
-    if grid.size:
-        query = f"SELECT step, {key}, {', '.join(names)} FROM {table} WHERE step IN (SELECT value FROM json_each(?))"
-        values = _numbers(damage.rows(connection, table, query, (json.dumps(steps.tolist()),)), 2 + len(names))
-        order = np.argsort(ids)
-        sorted_ids = ids[order]
-        row_ids = _whole_numbers(values[:, 1])
-        places = np.searchsorted(sorted_ids, row_ids).clip(0, len(ids) - 1)
-        is_known = sorted_ids[places] == row_ids
-        snapshots = np.searchsorted(steps, _whole_numbers(values[:, 0]))
-        grid[:, snapshots[is_known], order[places[is_known]]] = values[is_known, 2:].T
+    by_turns = [name in TURN_COLUMNS for name in names]
+    for is_turn, condition in ((False, ""), (True, " AND coalesce({columns}) IS NOT NULL")):
+        chosen = [index for index, takes_turns in enumerate(by_turns) if takes_turns == is_turn]
+        if grid.size and chosen:
+            columns = [names[index] for index in chosen]
+            # SQL's coalesce takes two arguments at least.
+            condition = condition.format(columns=", ".join([*columns, "NULL"]))
+            values, snapshots, places = _read_cells(connection, damage, source, columns, axes, condition)
+            for index, column in zip(chosen, values.T, strict=True):
+                grid[index, snapshots, places] = column
     return dict(zip(names, grid, strict=True))
+
+
+def _read_cells(
+    connection: sqlite3.Connection,
+    damage: Damage,
+    source: tuple[str, str],
+    names: Sequence[str],
+    axes: tuple[NDArray[np.int64], NDArray[np.int64]],
+    condition: str,
+) -> tuple[FloatArray, NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of a grid: values [row name], and of each row its place along both axes."""
+    (table, key), (steps, ids) = source, axes
+    query = (
+        f"SELECT step, {key}, {', '.join(names)} FROM {table} WHERE step IN (SELECT value FROM json_each(?)){condition}"
+    )
+    values = _numbers(damage.rows(connection, table, query, (json.dumps(steps.tolist()),)), 2 + len(names))
+    order = np.argsort(ids)
+    sorted_ids = ids[order]
+    row_ids = _whole_numbers(values[:, 1])
+    places = np.searchsorted(sorted_ids, row_ids).clip(0, len(ids) - 1)
+    is_known = sorted_ids[places] == row_ids
+    snapshots = np.searchsorted(steps, _whole_numbers(values[:, 0]))
+    return values[is_known, 2:], snapshots[is_known], order[places[is_known]]
 
 
 def read_steps(

@@ -12,7 +12,7 @@ from typing import Any
 
 from gradiometer.recording.opening import BUSY_SECONDS
 from gradiometer.recording.recorder import Recorder
-from gradiometer.recording.rows import encode_fact, row_count_of
+from gradiometer.recording.rows import Renaming, encode_fact, row_count_of
 from gradiometer.schema import Coverage, Event, Layer, Outcome, Parameter, Run, Snapshot, StepStats, Trial
 
 
@@ -90,6 +90,14 @@ class RunWriter:
     def add_parameters(self, parameters: Sequence[Parameter]) -> None:
         """Add parameters; one of the same name is replaced."""
         self._add_all(parameters)
+
+    def rename_parameters(self, names: Sequence[tuple[str, str]]) -> None:
+        """Give parameters other names, with all that was recorded of them.
+
+        Args:
+            names: Of each the old name and the new; a name that nothing is recorded under is passed over.
+        """
+        self._add_all([Renaming(old, new) for old, new in names])
 
     def add_step(self, step: StepStats) -> None:
         """Add what the every-step watch saw; a step of the same index is replaced."""

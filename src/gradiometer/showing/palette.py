@@ -59,6 +59,16 @@ LEVEL_SCALE: list[tuple[float, str]] = [
 DEPTH_SCALE: list[tuple[float, str]] = [(0.0, "#2f83c7"), (0.5, "#8f7f9c"), (1.0, "#dd7300")]
 """Layers: blue at the input, orange at the output."""
 
+SHARE_SCALE: list[tuple[float, str]] = [(0.0, "rgba(47,131,199,0.12)"), (0.4, "#2f83c7"), (1.0, "#dd7300")]
+"""Shares of a whole: hardly a colour where there is little, blue, orange where most of it is."""
+
+SATURATED_SCALE: list[tuple[float, str]] = [(0.0, "rgba(128,136,148,0.14)"), (1.0, "#874ba5")]
+DEAD_SCALE: list[tuple[float, str]] = [(0.0, "rgba(128,136,148,0.14)"), (1.0, "#d55e00")]
+"""Shares of units that are saturated or dead; grey where none is."""
+
+OUTPUT_COLOUR = "#2f83c7"
+GRADIENT_COLOUR = "#d55e00"
+
 
 def channels(colour: str) -> tuple[int, int, int]:
     """Read the red, green and blue of a `#rrggbb` colour, 0 to 255 each.

@@ -8,6 +8,7 @@ import base64
 import hashlib
 import html
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from string import Template
@@ -32,6 +33,7 @@ from gradiometer.showing.figures.parts import FigureParts
 from gradiometer.showing.json_output import json_for_html
 from gradiometer.showing.layer_rows import rows_of_run, snapshot_to_show
 from gradiometer.showing.outcome_parts import outcome_section
+from gradiometer.showing.turn_figures import TURN_FIGURES
 from gradiometer.showing.wording import VERDICT_WORDS, frontier_of, next_command, verdict_sentence, worst_finding
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -41,6 +43,7 @@ FIGURE_TEXTS: dict[str, tuple[str, str]] = {
     "layer_heatmap": ("Levels, layer by step", layer_heatmap.HOW_TO_READ),
     "learning_speed": ("Learning speed of each layer", learning_speed.HOW_TO_READ),
     "loss_and_updates": ("Loss and update ratios", loss_and_updates.HOW_TO_READ),
+    **{name: (figure.title, figure.how_to_read) for name, figure in TURN_FIGURES.items()},
     "trial_pairs": ("Trials", trial_pairs.HOW_TO_READ),
 }
 """Figures of the report in their order: title and how to read them."""
@@ -79,7 +82,7 @@ def write_report(run: Run, diagnosis: Diagnosis, path: Path, *, run_file: Path |
 def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = None) -> str:
     """Render the report as HTML; arguments as for `write_report`. Works for a run without layers or measurements."""
     finding = worst_finding(diagnosis)
-    figures = describe_figures(run, diagnosis)
+    figures, captions = describe_figures(run, diagnosis), captions_of(run)
     title, _ = VERDICT_WORDS[diagnosis.verdict]
     template, plotly_script = TEMPLATE.read_text(encoding="utf-8"), plotly_source()
     subject = str(run.facts.get("script") or (run_file.name if run_file else "run"))
@@ -94,7 +97,7 @@ def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = Non
         "next_command": report_parts.command_block(next_command(run, diagnosis, None)),
         "findings": report_parts.findings_section(diagnosis),
         "outcome": outcome_section(run),
-        "figures": "\n".join(figure_section(name) for name in figures),
+        "figures": "\n".join(figure_section(name, captions.get(name, "")) for name in figures),
         "layers": report_parts.layers_section(run, rows_of_run(run, index), index, finding),
         "measured": report_parts.measured_section(run, diagnosis, run_file),
         "figure_data": json_for_html(figures),
@@ -114,16 +117,24 @@ def describe_figures(run: Run, diagnosis: Diagnosis) -> dict[str, FigureParts]:
         "learning_speed": lambda: describe_learning_speed(run, frontier=frontier),
         "loss_and_updates": lambda: describe_loss_and_updates(run, frontier=frontier),
     }
+    described |= {name: partial(TURN_FIGURES[name].describe, run) for name in captions_of(run)}
     if run.outcome is not None:
         described["trial_pairs"] = lambda: describe_trial_pairs(run)
     return {name: describe() for name, describe in described.items()}
 
 
-def figure_section(name: str) -> str:
-    """The place of one figure in the page, with a sentence on how to read it."""
+def captions_of(run: Run) -> dict[str, str]:
+    """What is said below the heading of each figure of a dear measurement that found something, by name."""
+    captions = {name: figure.caption(run) for name, figure in TURN_FIGURES.items()}
+    return {name: caption for name, caption in captions.items() if caption}
+
+
+def figure_section(name: str, caption: str = "") -> str:
+    """The place of one figure in the page, with a sentence on how to read it and one on what it shows here."""
     title, how_to_read = (html.escape(text) for text in FIGURE_TEXTS[name])
+    said = f"<p>{html.escape(caption)}</p>" if caption else ""
     return (
-        f'<section class="figure"><h2>{title}</h2><p class="how">{how_to_read}</p>'
+        f'<section class="figure"><h2>{title}</h2><p class="how">{how_to_read}</p>{said}'
         f'<div class="plot" id="{name}" data-figure="{name}" role="img" aria-label="{title}"></div></section>'
     )
 

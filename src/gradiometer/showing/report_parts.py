@@ -7,6 +7,7 @@ from pathlib import Path
 from gradiometer.schema import Diagnosis, Finding, Run
 from gradiometer.showing.layer_rows import LayerRow
 from gradiometer.showing.recorder_text import recorder_line, replay_line
+from gradiometer.showing.turn_words import costs_line, left_out_line
 from gradiometer.showing.wording import condition_in_words, cure_in_words, layers_in_words, number_beside, sentence
 from gradiometer.units import format_bytes, format_db, format_number, format_seconds, format_share
 
@@ -131,6 +132,8 @@ def measured_section(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> s
     lines = [
         ("Coverage", diagnosis.coverage.line if diagnosis.coverage.total_count else run.coverage.line),
         ("Cost of measuring", cost_line(run)),
+        ("Dear measurements", costs_line(run)),
+        ("Left out", left_out_line(run)),
         ("Flight recorder", recorder_line(run)),
         ("Replay", replay_line(run)),
         ("Full measurements", f"{facts.get('full_measurement_count', run.snapshot_count)} in {run.step_count} steps"),

@@ -16,6 +16,7 @@ from gradiometer.showing.outcome_words import contrast_sentences, outcome_number
 from gradiometer.showing.palette import SEVERITY_STYLES, VERDICT_STYLES
 from gradiometer.showing.recorder_text import replay_command
 from gradiometer.showing.report_parts import cost_line
+from gradiometer.showing.turn_words import notable_lines
 from gradiometer.showing.wording import (
     OUTCOME_WORDS,
     VERDICT_WORDS,
@@ -59,6 +60,8 @@ def print_diagnosis(diagnosis: Diagnosis, run: Run, console: Console, *, run_fil
     coverage = diagnosis.coverage if diagnosis.coverage.total_count else run.coverage
     cost = cost_line(run)
     console.print(Text(f"\n{coverage.line}" + (f"\nmeasuring cost {cost}" if cost else ""), style="dim"))
+    for line in notable_lines(run):
+        console.print(Text(line, style="dim"))
     command = next_command(run, diagnosis, run_file)
     if command:
         console.print(Text.assemble("\nTry next:  ", (command, "bold")), soft_wrap=True)

@@ -4,21 +4,36 @@
 `draw_<name>` gives the same as a plotly figure, for notebooks.
 """
 
+from gradiometer.showing.figures.example_norms import describe_example_norms, draw_example_norms
 from gradiometer.showing.figures.gain_ladder import describe_gain_ladder, draw_gain_ladder
 from gradiometer.showing.figures.layer_heatmap import describe_layer_heatmap, draw_layer_heatmap
 from gradiometer.showing.figures.learning_speed import describe_learning_speed, draw_learning_speed
 from gradiometer.showing.figures.loss_and_updates import describe_loss_and_updates, draw_loss_and_updates
+from gradiometer.showing.figures.magnitudes import describe_magnitudes, draw_magnitudes
+from gradiometer.showing.figures.similarity import describe_similarity, draw_similarity
+from gradiometer.showing.figures.through_time import describe_through_time, draw_through_time
 from gradiometer.showing.figures.trial_pairs import describe_trial_pairs, draw_trial_pairs
+from gradiometer.showing.figures.unit_map import describe_unit_map, draw_unit_map
 
 __all__ = [
+    "describe_example_norms",
     "describe_gain_ladder",
     "describe_layer_heatmap",
     "describe_learning_speed",
     "describe_loss_and_updates",
+    "describe_magnitudes",
+    "describe_similarity",
+    "describe_through_time",
     "describe_trial_pairs",
+    "describe_unit_map",
+    "draw_example_norms",
     "draw_gain_ladder",
     "draw_layer_heatmap",
     "draw_learning_speed",
     "draw_loss_and_updates",
+    "draw_magnitudes",
+    "draw_similarity",
+    "draw_through_time",
     "draw_trial_pairs",
+    "draw_unit_map",
 ]

@@ -9,6 +9,7 @@ from gradiometer.schema import FloatArray, Run
 from gradiometer.showing.figures.parts import (
     FigureParts,
     axis,
+    colour_bar,
     draw,
     empty_parts,
     evenly_chosen,
@@ -91,18 +92,7 @@ def heat_of(levels: FloatArray, names: list[str], steps: list[int]) -> dict[str,
         "xgap": 1 if len(steps) <= 60 else 0,
         "ygap": 1 if len(names) <= 60 else 0,
         "hovertemplate": "%{text} level %{z} dB<extra></extra>" if levels.size <= 4000 else "%{z} dB<extra></extra>",
-        "colorbar": {
-            "orientation": "h",
-            "x": 0.5,
-            "y": 1.0,
-            "yanchor": "bottom",
-            "thickness": 10,
-            "len": 0.9,
-            "outlinewidth": 0,
-            "nticks": 5,
-            "ticksuffix": " dB",
-            "tickfont": {"size": 11},
-        },
+        "colorbar": colour_bar(ticksuffix=" dB"),
     }
 
 

@@ -150,24 +150,27 @@ def extremes_chosen(values: FloatArray, shown_count: int) -> list[int]:
     return sorted(chosen)
 
 
-def named_rows(names: Sequence[str], *, always: int | None = None) -> tuple[list[int], list[str], int]:
+def named_rows(
+    names: Sequence[str], *, always: int | None = None, most: int = MAX_NAMED_ROWS
+) -> tuple[list[int], list[str], int]:
     """Decide which rows are named and how high the whole is.
 
     Args:
         names: Name of each row, from the first.
         always: A row that is named in bold in any case.
+        most: Rows that get a name each.
 
     Returns:
         Indexes of the named rows, their texts, and the height of all rows in pixels.
     """
-    chosen = evenly_chosen(len(names), MAX_NAMED_ROWS)
+    chosen = evenly_chosen(len(names), most)
     if always is not None and always not in chosen:
         # The neighbours give way: two names in the space of one can't be read.
-        gap = 0.9 * len(names) / MAX_NAMED_ROWS
+        gap = 0.9 * len(names) / most
         chosen = sorted([always, *(index for index in chosen if abs(index - always) >= gap)])
     texts = [f"<b>{shown_name(names[i])}</b>" if i == always else shown_name(names[i]) for i in chosen]
     line_count = max((text.count("<br>") + 1 for text in texts), default=1)
-    return chosen, texts, max(min(len(names), MAX_NAMED_ROWS) * (8 + 13 * line_count), 60)
+    return chosen, texts, max(min(len(names), most) * (8 + 13 * line_count), 60)
 
 
 LEGEND_BELOW: dict[str, Any] = {
@@ -179,6 +182,68 @@ LEGEND_BELOW: dict[str, Any] = {
     "font": {"size": 11},
 }
 """A legend under the figure, for figures whose colour bar stands above."""
+
+
+def colour_bar(*, height: float = 1.0, **settings: Any) -> dict[str, Any]:
+    """A flat colour bar above the plot.
+
+    Args:
+        height: Where it stands, as a share of the height of the plot.
+        settings: What else plotly takes, such as the suffix of its ticks.
+    """
+    return {
+        "orientation": "h",
+        "x": 0.5,
+        "y": height,
+        "yanchor": "bottom",
+        "thickness": 10,
+        "len": 0.9,
+        "outlinewidth": 0,
+        "nticks": 5,
+        "tickfont": {"size": 11},
+        **settings,
+    }
+
+
+def stacked(panel_count: int, panel_height: int, *, gap: int = 34) -> tuple[list[tuple[float, float]], int]:
+    """Stack panels of one height, the first at the top, each with room for its title above.
+
+    Returns:
+        Bottom and top of each as shares of the whole, and the height of the whole in pixels.
+
+    Example:
+        >>> stacked(2, 66)
+        ([(0.5, 0.83), (0.0, 0.33)], 200)
+    """
+    whole = panel_count * (panel_height + gap)
+    bottoms = [(panel_count - 1 - place) * (panel_height + gap) / whole for place in range(panel_count)]
+    return [(bottom, round(bottom + panel_height / whole, 6)) for bottom in bottoms], whole
+
+
+def axis_name(start: str, place: int) -> str:
+    """How plotly calls the axis of a panel.
+
+    Example:
+        >>> axis_name("y", 0), axis_name("yaxis", 2)
+        ('y', 'yaxis3')
+    """
+    return start if place == 0 else f"{start}{place + 1}"
+
+
+def panel_title(text: str, top: float) -> dict[str, Any]:
+    """The title of a panel that ends at this share of the height."""
+    return {
+        "text": f"<b>{text}</b>",
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0.0,
+        "y": top,
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "yshift": 3,
+        "showarrow": False,
+        "font": {"size": 12},
+    }
 
 
 def depth_bar(*, height: float = 1.0) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""The table of figures of dear measurements: a report shows those that the run has something for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from gradiometer.schema import Run
+from gradiometer.showing.figures import example_norms, magnitudes, similarity, through_time, unit_map
+from gradiometer.showing.figures.parts import FigureParts
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFigure:
+    """One figure of a dear measurement.
+
+    Attributes:
+        title: Its heading.
+        how_to_read: What it shows, in a sentence or three.
+        describe: Gives its parts.
+        caption: The step that it is from and its main numbers, in words; empty where the run has nothing for it.
+    """
+
+    title: str
+    how_to_read: str
+    describe: Callable[[Run], FigureParts]
+    caption: Callable[[Run], str]
+
+
+TURN_FIGURES: Mapping[str, TurnFigure] = {
+    "through_time": TurnFigure(
+        "Gradients through time",
+        through_time.HOW_TO_READ,
+        through_time.describe_through_time,
+        through_time.caption_of_through_time,
+    ),
+    "similarity": TurnFigure(
+        "Similarity and effective rank",
+        similarity.HOW_TO_READ,
+        similarity.describe_similarity,
+        similarity.caption_of_similarity,
+    ),
+    "unit_map": TurnFigure(
+        "Saturated and dead units",
+        unit_map.HOW_TO_READ,
+        unit_map.describe_unit_map,
+        unit_map.caption_of_unit_map,
+    ),
+    "magnitudes": TurnFigure(
+        "Magnitudes by powers of two",
+        magnitudes.HOW_TO_READ,
+        magnitudes.describe_magnitudes,
+        magnitudes.caption_of_magnitudes,
+    ),
+    "example_norms": TurnFigure(
+        "Gradients of single examples",
+        example_norms.HOW_TO_READ,
+        example_norms.describe_example_norms,
+        example_norms.caption_of_example_norms,
+    ),
+}
+"""By name, in the order of the page."""
