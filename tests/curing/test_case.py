@@ -41,6 +41,7 @@ class Counting:
         return run_trials(specs, **settings)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow  # the default suite proves one through the command, in tests/cli/test_cure.py
 def test_proves_a_cure_and_goes_on_from_what_is_done(tmp_path: Path) -> None:
     (tmp_path / "best.pt").write_bytes(b"precious")
     text = SIGMOIDS + "torch.save(model, 'best.pt')\n"

@@ -181,7 +181,7 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("width", [390, pytest.param(1280, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", PAGES)
 def test_draws_every_figure_in_a_browser_without_error_overflow_or_request(
     browser, tmp_path: Path, name: str, width: int
