@@ -4,6 +4,7 @@ A cure is a frozen dataclass: it fits a finding, changes a live model and optimi
 as code. `CURES` in this room's `__init__` lists them all.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
@@ -81,7 +82,7 @@ class Cure(Protocol):
         ...
 
 
-class Labelled:
+class Labelled(ABC):
     """What cures with one setting share: a label of name and setting, and the tables that say what they fit.
 
     Attributes:
@@ -93,9 +94,9 @@ class Labelled:
     name: ClassVar[str]
 
     @property
+    @abstractmethod
     def setting(self) -> str | None:
         """Its setting as it is written, None where that is left to the cure."""
-        raise NotImplementedError
 
     @property
     def label(self) -> str:
