@@ -5,7 +5,7 @@ still there: it was kept by reference until the loss was known, and is copied no
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -15,14 +15,14 @@ from gradiometer.measuring.budget import Budget
 from gradiometer.measuring.flight_ring import Alarm, FlightRing, Observation
 from gradiometer.measuring.guarding import user_frame
 from gradiometer.measuring.kept_batches import SuspiciousStep, neighbours_of
-from gradiometer.measuring.sink import Sink
-from gradiometer.schema import Coverage, Event, Layer, Parameter, Snapshot
+from gradiometer.measuring.sink import Relay, Sink
+from gradiometer.schema import Event, Snapshot
 
 CLOSE_STEPS = 3
 """Steps measured in full after an alarm, whatever the budget has left; they are booked, and later ones wait."""
 
 
-class FlightRecorder:
+class FlightRecorder(Relay):
     """Stands before the sink: what it is told of steps it looks at, and hands all on.
 
     Args:
@@ -37,7 +37,7 @@ class FlightRecorder:
     """
 
     def __init__(self, sink: Sink, budget: Budget) -> None:
-        self.sink = sink
+        super().__init__(sink)
         self.budget = budget
         self.batches: BatchWatch | None = None
         self.keep: Callable[[SuspiciousStep], str] | None = None
@@ -46,40 +46,6 @@ class FlightRecorder:
         self.ring = FlightRing()
         self.alarm_count = 0
         self._nonfinite: deque[Snapshot] = deque(maxlen=32)
-
-    @property
-    def writing_seconds(self) -> float:
-        """Processor time that storing has taken so far, beside the training."""
-        return self.sink.writing_seconds
-
-    @property
-    def seconds_per_row(self) -> float:
-        """Processor time that storing one row took on average so far."""
-        return self.sink.seconds_per_row
-
-    def add_facts(self, facts: Mapping[str, Any]) -> None:
-        """Facts of the run as a whole."""
-        self.sink.add_facts(facts)
-
-    def add_layers(self, layers: Sequence[Layer]) -> None:
-        """Layers, new or known better."""
-        self.sink.add_layers(layers)
-
-    def add_parameters(self, parameters: Sequence[Parameter]) -> None:
-        """Parameters."""
-        self.sink.add_parameters(parameters)
-
-    def rename_parameters(self, names: Sequence[tuple[str, str]]) -> None:
-        """Parameters are known by other names now: of each the old one and the new."""
-        self.sink.rename_parameters(names)
-
-    def add_event(self, event: Event) -> None:
-        """Something that happened once."""
-        self.sink.add_event(event)
-
-    def set_coverage(self, coverage: Coverage) -> None:
-        """What is seen so far."""
-        self.sink.set_coverage(coverage)
 
     def add_snapshot(self, snapshot: Snapshot) -> None:
         """A full measurement; its step's row comes later."""
