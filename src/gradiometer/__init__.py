@@ -14,6 +14,7 @@ HOMES: dict[str, str] = {
     "GradiometerError": "gradiometer.errors",
     "Run": "gradiometer.schema",
     "check": "gradiometer.session",
+    "compare": "gradiometer.comparing",
     "diagnose": "gradiometer.diagnosing",
     "open": "gradiometer.recording.reader",
     "watch": "gradiometer.session",

@@ -20,8 +20,10 @@ VERBS: dict[str, str] = {
     "cure": "Try the cures that fit and prove which one works.",
     "diagnose": "Say what is wrong with a recorded run.",
     "replay": "Run a recorded script again, up to the operation where NaN or infinity began.",
+    "compare": "Say what changed between two recorded runs, for better or worse.",
     "report": "Write a recorded run as one HTML page.",
     "runs": "List or clean the folder of run files.",
+    "docs": "Say what a condition is: what is found, why it matters, what cures it.",
 }
 """Every verb and the question it answers; its file and function have its name."""
 

@@ -4,12 +4,14 @@ Written while a script trains: `Layer` and `Parameter` (what there is), `Snapsho
 `ParameterStats` (one full measurement), `StepStats` (what the every-step watch sees), `Event`, `Coverage`; of the dear
 measurements, which take turns on full steps, `Turn`, `ExampleStats`, `TimeFade`, `OctaveHistogram`, `UnitMarks`.
 Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`,
-`Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation).
+`Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation); `Comparison` with
+`Change` (what differs between two runs).
 
 Conventions: a number that was not measured is None in a noun and nan in a column of a `Run`. What was not finite is
 counted in a field of its own, so that "not measured" and "NaN" can't be confused. Levels and gains are in dB.
 """
 
+from gradiometer.schema.compared import Change, Comparison, ComparisonVerdict, Direction
 from gradiometer.schema.judged import (
     SEVERITIES,
     Cause,
@@ -64,25 +66,32 @@ from gradiometer.schema.turns import (
 )
 
 __all__ = [
+    "LAYER_COLUMNS",
+    "MOST_MARKS",
+    "PARAMETER_COLUMNS",
+    "SEVERITIES",
+    "SNAPSHOT_COLUMNS",
+    "STEP_COLUMNS",
     "Cause",
+    "Change",
+    "Comparison",
+    "ComparisonVerdict",
     "Contrast",
     "Coverage",
     "Diagnosis",
+    "Direction",
     "Event",
     "Evidence",
     "ExampleStats",
     "Finding",
     "FloatArray",
-    "LAYER_COLUMNS",
     "Layer",
     "LayerStats",
     "LossSeries",
-    "MOST_MARKS",
     "OctaveHistogram",
     "Operation",
     "Outcome",
     "OutcomeVerdict",
-    "PARAMETER_COLUMNS",
     "Parameter",
     "ParameterStats",
     "Phase",
@@ -90,9 +99,6 @@ __all__ = [
     "Replay",
     "Role",
     "Run",
-    "SEVERITIES",
-    "SNAPSHOT_COLUMNS",
-    "STEP_COLUMNS",
     "Severity",
     "Snapshot",
     "StepStats",
