@@ -24,6 +24,9 @@ LOCAL_COLUMNS = frozenset(
         "gradient_rank",
         "similarity_example_count",
         "gradient_subnormal_share",
+        "twin_share",
+        "constant_loss",
+        "input_spread_db",
         "measuring_seconds",
     }
 )

@@ -88,6 +88,14 @@ def mixed_formats() -> list[Tensor]:
     return [draw(300), draw(300).half(), draw(9000).bfloat16(), draw(300).double(), draw(40), draw(9000).half()]
 
 
+def many_small() -> list[Tensor]:
+    """More than are reduced together at a time."""
+    tensors = [draw(4000 + number % 3, seed=number) for number in range(20)]
+    tensors[8][[0, -1]] = torch.tensor([0.0, NAN])
+    tensors[15] *= 1e-30
+    return tensors
+
+
 CASES: dict[str, Callable[[], list[Tensor]]] = {
     "float16": lambda: ordinary(torch.float16),
     "bfloat16": lambda: ordinary(torch.bfloat16),
@@ -99,6 +107,7 @@ CASES: dict[str, Callable[[], list[Tensor]]] = {
     "sparse": sparse,
     "complex": complex_numbers,
     "mixed": mixed_formats,
+    "many small": many_small,
     "nothing": list,
 }
 

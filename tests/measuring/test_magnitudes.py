@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gradiometer import watch
-from gradiometer.measuring.magnitudes import UPDATE_SAMPLE_SIZE
+from gradiometer.measuring.histograms import SAMPLE_SIZE
 from gradiometer.schema import OctaveHistogram, Run
 
 
@@ -80,8 +80,8 @@ def test_reads_a_sample_of_a_large_parameter_and_states_its_error() -> None:
             model(torch.randn(4, 1000)).square().mean().backward()
             optimizer.step()
     found = by_key(watching.run, 1)["weight", "update"]
-    assert (found.sample_size, found.element_count) == (UPDATE_SAMPLE_SIZE, 100_000)
-    assert found.standard_error(0.5) == pytest.approx(0.5 / math.sqrt(UPDATE_SAMPLE_SIZE))
+    assert (found.sample_size, found.element_count) == (SAMPLE_SIZE, 100_000)
+    assert found.standard_error(0.5) == pytest.approx(0.5 / math.sqrt(SAMPLE_SIZE))
     weights = by_key(watching.run, 1)["weight", "weight"]
     shares = {octave: count / 100_000 for octave, count in octaves(model.weight).items()}
     for octave, share in shares.items():
@@ -116,3 +116,33 @@ def test_measures_updates_that_a_script_makes_by_hand() -> None:
     found = by_key(watching.run, 1)["weight", "update"]
     # The gradient is 2 everywhere, so that the update is a half, but for rounding of the weights.
     assert sum(bins(found).get(octave, 0) for octave in (-2, -1)) == 6
+
+
+def test_leaves_out_parameters_of_whole_numbers_that_an_optimizer_holds() -> None:
+    model = nn.Linear(3, 2)
+    model.register_parameter("codes", nn.Parameter(torch.zeros(5, dtype=torch.int8), requires_grad=False))
+    model.register_parameter("mask", nn.Parameter(torch.zeros(5, dtype=torch.bool), requires_grad=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.ones(4, 3)).square().mean().backward()
+            optimizer.step()
+    assert [event.text for event in watching.run.events if event.kind == "fault"] == []
+    assert {one.parameter for one in watching.run.histograms[1]} == {"weight", "bias"}
+
+
+def test_counts_complex_parameters() -> None:
+    model = nn.Linear(3, 2, dtype=torch.complex64)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with watch(model, optimizer, overhead=1.0, dear=("histograms",)) as watching:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.ones(4, 3, dtype=torch.complex64)).abs().square().mean().backward()
+            before = [value.detach().clone() for value in model.parameters()]
+            optimizer.step()
+    assert [event.text for event in watching.run.events if event.kind == "fault"] == []
+    pairs = list(zip(model.parameters(), before, strict=True))
+    ratios = [float((value.detach() - old).abs().norm() / old.abs().norm()) for value, old in pairs]
+    found = watching.run.parameter_columns["update_ratio"][-1]
+    assert sorted(found.tolist()) == pytest.approx(sorted(ratios), rel=1e-4)

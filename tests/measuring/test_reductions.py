@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gradiometer.measuring.reductions import REDUCTIONS, by_device, reduce_tensors, reduction_for
+from gradiometer.measuring.reductions import REDUCTIONS, by_device, reduce_tensors, reduction_for, square_tensors
 from gradiometer.measuring.reductions_defined import COLUMN_COUNT, Reduction, reduce_plainly
 from gradiometer.measuring.reductions_in_blocks import (
     BLOCK_SIZE,
@@ -21,6 +21,7 @@ from gradiometer.measuring.reductions_in_blocks import (
     reduce_array,
     reduce_exactly,
     reduce_in_blocks,
+    square_in_blocks,
 )
 from measuring.reduction_cases import CASES, draw, expected_row
 
@@ -53,6 +54,18 @@ def test_reductions_agree_with_numpy(name: str, reduce: Reduction) -> None:
         assert tensor.is_sparse or torch.equal(tensor.nan_to_num(), copy.nan_to_num())
 
 
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("square", [square_in_blocks, square_tensors])
+def test_squares_alone_agree_with_numpy(name: str, square: Reduction) -> None:
+    tensors = CASES[name]()
+    table = square(tensors)
+    assert table.shape == (len(tensors), 2)
+    for (square_sum, nonfinite), tensor in zip(table.tolist(), tensors, strict=True):
+        expected = expected_row(tensor)
+        assert square_sum == pytest.approx(expected[0], rel=SQUARES_TOLERANCE, abs=0.0), (tensor.dtype, tensor.shape)
+        assert nonfinite == expected[3], (tensor.dtype, tensor.shape)
+
+
 def test_a_tensor_of_many_blocks_is_reduced_without_losing_digits_or_elements() -> None:
     tensor = draw(3 * BLOCK_SIZE + 11).abs() + 0.5
     tensor[[BLOCK_SIZE - 1, BLOCK_SIZE, 3 * BLOCK_SIZE + 10]] = torch.tensor([0.0, -9.0, 0.0])
@@ -68,8 +81,7 @@ def test_a_row_is_the_same_whichever_way_numpy_takes_the_dot_products() -> None:
     rows = draw(8, 8192).numpy()
     assert dot_rows_by_matmul(rows) == pytest.approx(dot_rows(rows), rel=1e-6)
     values = draw(20_000).numpy()
-    flags = torch.zeros(BLOCK_SIZE, dtype=torch.bool).numpy()
-    assert reduce_array(values, FORMATS[torch.float32], flags) == pytest.approx(reduce_exactly(values), rel=1e-6)
+    assert reduce_array(values, FORMATS[torch.float32]) == pytest.approx(reduce_exactly(values), rel=1e-6)
 
 
 def test_tensors_are_reduced_where_they_are() -> None:

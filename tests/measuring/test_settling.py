@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from gradiometer.measuring.copying_behind import CopyBehind
+from gradiometer.measuring.dear import DEAR_MEASUREMENTS
 from gradiometer.measuring.settling import Settling, any_on_gpu
 from gradiometer.schema import Run
 from gradiometer.session import Watch, watch
@@ -67,6 +68,45 @@ def test_a_step_is_finished_when_its_numbers_have_arrived_and_says_the_same() ->
     expected, found = figures(at_once.run), figures(later.run)
     assert len(expected["steps"]) == len(expected["snapshots"]) == 9
     assert expected == found
+
+
+class Tagger(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.memory = nn.Embedding(9, 6), nn.LSTM(6, 5, num_layers=2, batch_first=True)
+        self.head = nn.Sequential(nn.Linear(5, 7), nn.ReLU(), nn.Linear(7, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.memory(self.words(x))[0][:, -1])
+
+
+def take_turns(settling: Settling) -> Run:
+    """A training in which every dear measurement has two turns."""
+    torch.manual_seed(0)
+    model, steps = Tagger(), 1 + 2 * len(DEAR_MEASUREMENTS)
+    optimizer = torch.optim.Adam(model.parameters())
+    watching = watch(model, optimizer, overhead=1.0)
+    watching.session.probe.full_step.settling = settling
+    with watching:
+        for batch in torch.randint(9, (steps, 12, 4)):
+            optimizer.zero_grad()
+            model(batch).square().mean().backward()
+            optimizer.step()
+    assert watching.run.events == ()
+    return watching.run
+
+
+def test_what_dear_measurements_find_arrives_later_and_says_the_same() -> None:
+    at_once, later = take_turns(Settling()), take_turns(Settling(Slow, lambda tensors: True))
+    assert len({turn.measurement for turn in later.turns.values()}) == len(DEAR_MEASUREMENTS)
+    for name in ("histograms", "fades", "examples", "unit_marks"):
+        assert getattr(later, name)
+        assert getattr(later, name) == getattr(at_once, name)
+    assert figures(later) == figures(at_once)
+    whose = [
+        [(step, turn.measurement, turn.not_measured) for step, turn in run.turns.items()] for run in (at_once, later)
+    ]
+    assert whose[0] == whose[1]
 
 
 def test_numbers_of_the_cpu_are_not_waited_for() -> None:

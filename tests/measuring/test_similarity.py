@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from gradiometer import watch
-from gradiometer.measuring.similarity import MOST_EXAMPLES, MOST_FEATURES, likeness_of, take_vectors
+from gradiometer.measuring.similarity import (
+    MOST_EXAMPLES,
+    MOST_FEATURES,
+    MOST_TOGETHER,
+    Comparison,
+    likeness_of,
+    take_vectors,
+)
 from gradiometer.schema import Run
 
 
@@ -34,10 +41,8 @@ def pairwise(vectors: NDArray[np.float64]) -> tuple[float, float]:
 def test_equals_pairwise_cosines_and_eigenvalues_at_any_size(scale: float) -> None:
     vectors = torch.randn(9, 40) + 0.7
     vectors[4] = 0.0
-    found = likeness_of(vectors * scale)
-    similarity, rank = pairwise(vectors.double().numpy())
-    assert float(found.similarity) == pytest.approx(similarity, rel=1e-5)
-    assert float(found.rank) == pytest.approx(rank, rel=1e-5)
+    expected = pairwise(vectors.double().numpy())
+    assert likeness_of(vectors * scale).tolist() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -53,25 +58,62 @@ def test_equals_pairwise_cosines_and_eigenvalues_at_any_size(scale: float) -> No
     ],
 )
 def test_knows_the_extremes(vectors: Tensor, similarity: float, rank: float) -> None:
-    found = likeness_of(vectors)
-    assert float(found.similarity) == pytest.approx(similarity, abs=1e-6, nan_ok=True)
-    assert float(found.rank) == pytest.approx(rank, rel=1e-6, nan_ok=True)
+    found = likeness_of(vectors).tolist()
+    assert found[0] == pytest.approx(similarity, abs=1e-6, nan_ok=True)
+    assert found[1] == pytest.approx(rank, rel=1e-6, nan_ok=True)
 
 
 def test_reads_a_bounded_part_of_a_large_batch_without_a_random_number_of_the_training() -> None:
     state = torch.get_rng_state()
     values = (torch.arange(300.0).view(-1, 1, 1) + torch.zeros(1, 100, 100)).transpose(0, 1)
     vectors = take_vectors(values, axis=1)
-    assert vectors.shape == (60, MOST_FEATURES)
+    assert vectors.shape == (30, MOST_FEATURES)
     assert len(take_vectors(torch.zeros(MOST_EXAMPLES, 2), axis=0)) == MOST_EXAMPLES
-    assert vectors[:, 0].tolist() == list(range(0, 300, 5))
+    assert vectors[:, 0].tolist() == list(range(0, 300, 10))
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_a_sample_of_features_knows_the_cosine_to_what_it_states() -> None:
-    vectors = torch.randn(8, 200_000) + torch.randn(200_000)
-    whole = likeness_of(vectors)
-    assert float(likeness_of(take_vectors(vectors, 0)).similarity) == pytest.approx(float(whole.similarity), abs=0.048)
+def test_a_sample_of_features_knows_cosine_and_rank_to_what_it_states() -> None:
+    errors, shortfalls = [], []
+    for shared in np.linspace(0.0, 3.0, 24):
+        vectors = torch.randn(MOST_EXAMPLES, 20_000) + shared * torch.randn(20_000)
+        whole = likeness_of(vectors).tolist()
+        sampled = likeness_of(take_vectors(vectors, 0)).tolist()
+        errors.append(sampled[0] - whole[0])
+        shortfalls.append(1.0 / sampled[1] - 1.0 / whole[1])
+    assert math.sqrt(np.square(errors).mean()) < 0.03
+    # Without anything in common the rank is the number of examples, and what its inverse is too great by is exact.
+    assert shortfalls[0] == pytest.approx(1.0 / MOST_FEATURES, rel=0.2)
+
+
+def test_a_sample_of_examples_tells_the_rank_of_their_batch() -> None:
+    ratios, raw = [], []
+    for rank in (1, 2, 4, 8, 16, 32, 64, 128):
+        for _ in range(8):
+            batch = torch.randn(128, rank) @ torch.randn(rank, 300) + 0.05 * torch.randn(128, 300)
+            whole = float(likeness_of(batch)[1])
+            ratios.append(float(likeness_of(batch[::4], len(batch))[1]) / whole)
+            raw.append(float(likeness_of(batch[::4])[1]) / whole)
+    assert np.median(np.abs(np.log(ratios))) < 0.05
+    assert np.mean(np.log(ratios)) == pytest.approx(0.0, abs=0.02)
+    assert np.mean(np.log(raw)) < -0.3
+    assert float(likeness_of(torch.eye(8), 100)[1]) == pytest.approx(100.0)
+    assert float(likeness_of(torch.ones(8, 3), 100)[1]) == pytest.approx(1.0)
+
+
+def test_tensors_that_are_compared_together_are_compared_each_by_itself() -> None:
+    shapes = [(5, 7)] * (MOST_TOGETHER + 3) + [(6, 7), (5, 4), (2, 1), (4, 0)]
+    batches = [torch.randn(shape) * 10.0**place for place, shape in enumerate(shapes)]
+    batches += [torch.randn(32, 900)] * 3 + [torch.randn(5, 7).bfloat16(), torch.full((3, 2), math.inf)]
+    comparison = Comparison()
+    numbers = [comparison.add(batch.clone(), 100) for batch in batches]
+    assert numbers == list(range(len(batches)))
+    comparison.finish()
+    found = {number: row for taken, rows in comparison.found for number, row in zip(taken, rows, strict=True)}
+    assert sorted(found) == numbers
+    for number, batch in enumerate(batches):
+        expected = likeness_of(batch.float(), 100).tolist()
+        assert found[number].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5, nan_ok=True)
 
 
 def measure(model: nn.Module, inputs: Tensor) -> Run:

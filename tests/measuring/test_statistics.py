@@ -50,3 +50,10 @@ def test_thinning_keeps_all_units_and_bounds_the_rest(shape: list[int], unit_dim
     assert thinned.shape[unit_dim] == shape[unit_dim]
     assert all(left >= min(full, 8) for left, full in zip(thinned.shape, shape, strict=True))
     assert thinned.numel() <= tensor.numel()
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
+def test_measures_the_norm_of_complex_numbers_over_the_whole_range_of_their_format(size: float) -> None:
+    values = torch.tensor([3.0 + 4.0j, 12.0j]) * size
+    assert float(measure_norm(values)) == pytest.approx(13.0 * size, rel=1e-6)
+    assert float(measure_norm(values.conj())) == pytest.approx(13.0 * size, rel=1e-6)

@@ -221,6 +221,24 @@ def test_few_examples_stand_for_the_batch_where_that_is_asked() -> None:
 
 
 @pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
+def test_a_gradient_that_explodes_is_measured_though_roundings_would_grow_as_fast(kind: str) -> None:
+    module, inputs = KINDS[kind](3, 32), torch.randn(60, 4, 3)
+    nn.init.normal_(module.weight_hh_l0, std=1.0)
+    output, _ = module(inputs)
+    way = torch.zeros_like(output)
+    way[-1] = torch.randn(4, 32)
+    found = read_replay(replay_recurrent(RecurrentUse(module, inputs, output, way)))
+    assert found.not_measured is None
+    assert found.difference is not None
+    assert found.difference < 1e-5
+    state = module(inputs[:30])[1]
+    state = tuple(part.detach().requires_grad_() for part in (state if isinstance(state, tuple) else (state,)))
+    (module(inputs[30:], state if len(state) > 1 else state[0])[0] * way[30:]).sum().backward()
+    assert state[0].grad is not None
+    assert float(state[0].grad.norm()) == pytest.approx(found.paths[0].hidden.norms[29], rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "gru", "lstm"])
 def test_a_replay_that_disagrees_is_refused(kind: str) -> None:
     module, inputs = KINDS[kind](3, 4), torch.randn(5, 2, 3)
     output, _ = module(inputs)

@@ -88,3 +88,33 @@ def test_counts_the_examples_of_every_unit(shape: tuple[int, ...], unit_dim: int
     units = values.movedim(unit_dim, 0).reshape(shape[unit_dim], -1).double().numpy()
     other_dims = tuple(dim for dim in range(len(shape)) if dim != unit_dim)
     assert count_where(values, ABOVE_ZERO, other_dims).tolist() == [int(np.sum(unit > 0)) for unit in units]
+
+
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "prelu", "relu6", "hardtanh", "hardsigmoid", "threshold"])
+@pytest.mark.parametrize("is_overwritten", [False, True])
+def test_a_unit_is_linear_where_it_never_leaves_one_steep_piece(name: str, is_overwritten: bool) -> None:
+    activation = ACTIVATIONS[name]
+    generator = np.random.default_rng(7)
+    scales = np.array([0.5, 0.5, 0.5, 5.0, 9.0, 0.4])
+    shifts = np.array([2.0, -2.0, 0.3, 20.0, -20.0, 0.5])
+    window = UnitWindow()
+    batches = [generator.uniform(-1.0, 1.0, (40, 6)) * scales + shifts for _ in range(3)]
+    for pre in batches:
+        output = torch.from_numpy(activation.function(pre))
+        window.add(activation, None if is_overwritten else torch.from_numpy(pre), output, 1)
+    seen = np.concatenate(batches)
+    places = np.searchsorted(np.array(activation.kinks), seen)
+    is_one_piece = (places == places[0]).all(0)
+    expected = float((is_one_piece & (activation.slope(seen) != 0.0).all(0)).mean())
+    share = window.linear_share()
+    if is_overwritten and name != "relu":
+        assert share is None
+    else:
+        assert share == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "gelu", "hardswish"])
+def test_judges_no_linear_units_of_an_activation_that_is_curved(name: str) -> None:
+    window = UnitWindow()
+    window.add(ACTIVATIONS[name], torch.ones(8, 3), torch.ones(8, 3), 1)
+    assert window.linear_share() is None

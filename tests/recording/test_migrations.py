@@ -1,7 +1,9 @@
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from recorded_material import make_layers, make_snapshot
 
@@ -11,6 +13,11 @@ from gradiometer.recording.writer import RunWriter
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
 """The tables as the first gradiometer wrote them, word for word."""
+
+VERSION_2 = Path(__file__).with_name("version_2.sql").read_text(encoding="utf-8")
+"""The tables of version 2, word for word."""
+
+OLD_TABLES = {1: VERSION_1, 2: VERSION_2}
 
 
 def tables_of(connection: sqlite3.Connection) -> Mapping[str, frozenset[tuple[object, ...]]]:
@@ -39,10 +46,27 @@ def version_1_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_leads_every_older_version_to_the_tables_of_today():
-    assert sorted(MIGRATIONS) == list(range(1, SCHEMA_VERSION))
+@pytest.fixture
+def version_2_file(tmp_path: Path) -> Path:
+    path = tmp_path / "newer.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        f"{VERSION_2}; PRAGMA application_id = 0x6772646d; PRAGMA user_version = 2;"
+        "INSERT INTO layer VALUES (0, 'body.0', 'Linear', 'leaf', 0, NULL, NULL, NULL, 8, 4, 8, '[]');"
+        "INSERT INTO parameter VALUES (0, 'body.0.weight', 'body.0', '[8, 4]', 'float32', 1, 1);"
+        "INSERT INTO snapshot (step, loss, input_rms) VALUES (0, 2.5, 1.25);"
+        "INSERT INTO layer_statistics (step, layer_id, dead_share, output_similarity) VALUES (0, 0, 0.5, 0.25);"
+        "INSERT INTO parameter_statistics (step, parameter_id, learning_rate) VALUES (0, 0, 1e-3);"
+    )
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("version", sorted(OLD_TABLES))
+def test_leads_every_older_version_to_the_tables_of_today(version: int):
+    assert sorted(MIGRATIONS) == sorted(OLD_TABLES) == list(range(1, SCHEMA_VERSION))
     connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.executescript(f"{VERSION_1}; PRAGMA user_version = 1;")
+    connection.executescript(f"{OLD_TABLES[version]}; PRAGMA user_version = {version};")
     migrate(connection)
     today = sqlite3.connect(":memory:", isolation_level=None)
     today.executescript(Path("src/gradiometer/recording/tables.sql").read_text(encoding="utf-8"))
@@ -66,3 +90,22 @@ def test_adds_to_a_file_of_the_first_version(version_1_file: Path):
         writer.add_layers(make_layers(1))
         writer.add_snapshot(make_snapshot(9, 1))
     assert read_run(version_1_file).snapshot_steps.tolist() == [0, 7, 9]
+
+
+def test_reads_a_file_of_the_second_version_with_what_is_new_left_empty(version_2_file: Path):
+    run = read_run(version_2_file)
+    assert run.snapshot_columns["input_rms"].tolist() == [1.25]
+    assert run.layer_columns["output_similarity"].tolist() == [[0.25]]
+    for name in ("input_spread_db", "stale_gradient_norm", "target_mean", "constant_loss", "batch_accuracy"):
+        assert np.isnan(run.snapshot_columns[name]).all(), name
+    assert np.isnan(run.layer_columns["linear_share"]).all()
+    assert np.isnan(run.parameter_columns["weight_decay"]).all()
+    assert np.isnan(run.parameter_columns["twin_share"]).all()
+    assert (run.layers[0].dropped_share, run.parameters[0].optimizer) == (None, None)
+
+
+def test_adds_what_is_new_to_a_file_of_the_second_version(version_2_file: Path):
+    with RunWriter(version_2_file, is_resumed=True) as writer:
+        writer.add_snapshot(replace(make_snapshot(9, 1), constant_loss=0.75))
+    run = read_run(version_2_file)
+    assert run.snapshot_columns["constant_loss"].tolist() == pytest.approx([float("nan"), 0.75], nan_ok=True)

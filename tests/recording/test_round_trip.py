@@ -58,6 +58,7 @@ layers = st.builds(
     fan_in=SMALL_COUNTS,
     fan_out=SMALL_COUNTS,
     parameters=st.lists(NAMES, max_size=3).map(tuple),
+    dropped_share=st.none() | st.floats(allow_nan=False),
 )
 parameters = st.builds(
     Parameter,
@@ -67,6 +68,7 @@ parameters = st.builds(
     dtype=TEXTS,
     is_trainable=st.booleans(),
     is_optimized=st.booleans(),
+    optimizer=st.none() | TEXTS,
 )
 steps = st.builds(
     StepStats,

@@ -45,3 +45,18 @@ def test_thins_what_dear_measurements_said_with_the_snapshots_they_belong_to(tmp
     assert 20 < len(kept) < 1500
     run = read_run(path)
     assert sorted(run.turns) == sorted(run.fades) == run.snapshot_steps.tolist()
+
+
+def test_stays_below_its_bound_where_nearly_all_of_a_full_step_is_what_a_turn_said(tmp_path: Path):
+    path, max_bytes = tmp_path / "run.db", 512 * 1024
+    norms = tuple(1.0 / (3.0 + place) for place in range(256))
+    examples = ExampleStats(norms, tuple(range(256)), tuple(range(10**6, 10**6 + 256)), example_count=256)
+    writer = RunWriter(path, max_bytes=max_bytes)
+    for step in range(300):
+        writer.add_snapshot(replace(make_snapshot(step, 1), turn=Turn("per_example", 0.1), examples=examples))
+    writer.close()
+    assert writer.fault is None
+    # The file never gives pages back, so this is the greatest size that it had.
+    assert path.stat().st_size <= max_bytes
+    steps = read_run(path).snapshot_steps
+    assert (steps[0], steps[-1]) == (0, 299)

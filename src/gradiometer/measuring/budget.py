@@ -61,6 +61,7 @@ class Budget:
     _watch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _idle_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _full_costs: deque[float] = field(default_factory=lambda: deque(maxlen=8))
+    _outside_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
     _core_cost_seconds: float = 0.0
     _between_count: int = 0
     _watch_interval: int = 1
@@ -171,30 +172,37 @@ class Budget:
             was_full: It was measured in full.
             was_watched: Its loss was recorded.
             stored_seconds: Time that storing took since the last event, in a thread of its own.
-            to_store_seconds: Time that storing what was seen of this step is going to take there.
+            to_store_seconds: Time that storing this step is going to take there.
             turn_seconds: Time that a dear measurement took, a part of `spent_seconds`.
 
         Returns:
             What the turn cost: its time, and its part of what hooks cost outside of our own code.
         """
-        cost_seconds, turn_cost_seconds = spent_seconds, 0.0
+        cost_seconds = self._cost_of_full(step_seconds, spent_seconds) if was_full else spent_seconds
+        turn_cost_seconds = cost_seconds * min(turn_seconds / spent_seconds, 1.0) if was_full and spent_seconds else 0.0
         if was_full:
-            if self.bare_step_seconds is not None:
-                # What hooks cost outside of our own code shows only in the step's whole time.
-                excess_seconds = step_seconds - self.bare_step_seconds
-                cost_seconds = max(spent_seconds, min(excess_seconds, MOST_COST_RATIO * spent_seconds))
-            if spent_seconds > 0.0:
-                turn_cost_seconds = cost_seconds * min(turn_seconds / spent_seconds, 1.0)
             self._full_costs.append(cost_seconds - turn_cost_seconds + to_store_seconds)
             self._core_cost_seconds = max(self._full_costs)
         else:
-            bare_seconds = step_seconds - spent_seconds
-            self._book_between(bare_seconds, spent_seconds + to_store_seconds, was_watched=was_watched)
+            self._book_between(step_seconds - spent_seconds, spent_seconds + to_store_seconds, was_watched=was_watched)
         self.spent_seconds += cost_seconds + stored_seconds
         self.turns_spent_seconds += turn_cost_seconds
         self.training_seconds += max(step_seconds - cost_seconds, 0.0)
         self._look_whether_repaid(step)
         return turn_cost_seconds
+
+    def _cost_of_full(self, step_seconds: float, spent_seconds: float) -> float:
+        """What a full step cost: the time in our own code, and what its hooks cost outside of it.
+
+        The latter shows only in the step's whole time, and a step's time is noisy: on a machine that others use, the
+        excess of single steps, where none may count as less than our own time, adds up to far more than was taken.
+        So it is the median of the last full steps.
+        """
+        if self.bare_step_seconds is None:
+            return spent_seconds
+        self._outside_seconds.append(step_seconds - self.bare_step_seconds - spent_seconds)
+        outside_seconds = max(median(self._outside_seconds), 0.0)
+        return min(spent_seconds + outside_seconds, MOST_COST_RATIO * spent_seconds)
 
     def _look_whether_repaid(self, step: int) -> None:
         if self.repaid_step is None and self.share <= self.allowed_share and step > LAST_ADVANCE_STEP:

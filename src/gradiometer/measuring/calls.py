@@ -1,5 +1,6 @@
 """What happened in one full step: every call of a layer, its output, and the gradients that came back to it."""
 
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,10 @@ MOST_CALLS = 100_000
 
 MOST_NODES = 10_000
 """Autograd nodes of one call that are searched for its input: an LSTM over 1 000 steps has about as many."""
+
+
+LEAF = 1 << 63
+"""Nodes that end the graph at a parameter are numbered from here on; nothing lies behind them."""
 
 
 @dataclass(slots=True)
@@ -104,7 +109,7 @@ def edges_into(call: Call) -> list[tuple[Any, int]]:
         for number, edge in enumerate(node.next_functions):
             if edge == call.input_node:
                 found.append((node, number))
-            elif edge[0] is not None and edge[0] not in seen and edge[0]._sequence_nr() >= call.first_sequence:
+            elif edge[0] is not None and call.first_sequence <= edge[0]._sequence_nr() < LEAF and edge[0] not in seen:
                 seen.add(edge[0])
                 waiting.append(edge[0])
         if len(seen) > MOST_NODES:
@@ -127,6 +132,21 @@ class GradientWatch:
         self.guard = guard
         self.current_pass = current_pass
         self.on_gradient: Callable[[Call, int, Tensor], None] | None = None
+        self._last: tuple[weakref.ref[Tensor], int, tuple[Number, Number]] | None = None
+
+    def measure(self, gradient: Tensor) -> tuple[Number, Number]:
+        """Norm and non-finite elements of a gradient.
+
+        What one layer hands on is most often the very tensor that the next layer is given: it is measured once. It is
+        known by its object, which lives no longer for that, and by torch's count of what was written to it.
+        """
+        # Read once: the backward passes of several devices have a thread each.
+        last = self._last
+        if last is not None and last[0]() is gradient and last[1] == gradient._version:
+            return last[2]
+        found = split_norm(gradient)
+        self._last = (weakref.ref(gradient), gradient._version, found)
+        return found
 
     def watch_output(self, call: Call, output: Tensor) -> None:
         """Measure the loss gradient at a call's output when it comes."""
@@ -148,7 +168,7 @@ class GradientWatch:
     def has_output(self, call: Call, backward_pass: int, gradient: Tensor, *, hands_on_its_input: bool) -> None:
         """A gradient came to a call's output."""
         found = call.gradients_of(backward_pass)
-        found.output_norm, found.output_nonfinite = split_norm(gradient)
+        found.output_norm, found.output_nonfinite = self.measure(gradient)
         if hands_on_its_input:
             found.input_norm = found.output_norm
         if self.on_gradient is not None:
@@ -207,7 +227,7 @@ class InputHook:
                 if len(arrived) < self.edge_count:
                     return
                 gradient = sum_of(self.parts.pop(backward_pass))
-            self.call.gradients_of(backward_pass).input_norm = split_norm(gradient)[0]
+            self.call.gradients_of(backward_pass).input_norm = watch.measure(gradient)[0]
 
 
 def sum_of(tensors: list[Tensor]) -> Tensor:

@@ -2,7 +2,8 @@
 
 A measurement is a function from a `StepSetting` to a `Collector`. A collector lives for one full step; what it does not
 need stays None and costs nothing. Everything that it is handed belongs to the training: it may be read, never changed,
-and nothing of it may be kept beyond the step.
+and nothing of it may be kept beyond the step. None of its functions may wait for a device: no `.item()`, `.tolist()`,
+`.cpu()`, `nonzero` or indexing by a mask. What it has found leaves the device as `Findings`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +11,9 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.optim import Optimizer
@@ -21,6 +24,24 @@ from gradiometer.schema import Snapshot
 
 LeftOut = tuple[tuple[str, str], ...]
 """What was not measured, each with the reason."""
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a collector has found in a step that has ended; its numbers may be on a device still.
+
+    Attributes:
+        tensors: Tensors of any shapes and real formats, which nobody writes to any more. Whole numbers below 2^53
+            arrive as they are. They are copied to the host behind the training, so nothing waits for them.
+        read: From the step's snapshot and the elements of these tensors, a flat array for each, to the snapshot with
+            what was found, and what was left out. Called with the host's numbers, in this step or a later one: it
+            must ask nothing of a tensor, and keep none that belongs to the training.
+    """
+
+    tensors: Sequence[Tensor]
+    read: Callable[[Snapshot, Sequence[FloatArray]], tuple[Snapshot, LeftOut]]
 
 
 @dataclass(slots=True)
@@ -37,7 +58,7 @@ class Collector:
             script, by id of their parameter.
         before_update: An optimizer is about to step; None stands for updates by hand, just after the step began.
         after_update: It has stepped; None stands for updates by hand, just before the next backward.
-        finish: The step has ended: from its snapshot to the same with what was measured, and what was left out.
+        end: The step has ended: what was found, which must not wait for a device.
     """
 
     before_call: Callable[[Call, nn.Module, tuple[Any, ...]], None] | None = None
@@ -47,7 +68,7 @@ class Collector:
     after_backward: Callable[[Mapping[int, Tensor]], None] | None = None
     before_update: Callable[[Optimizer | None], None] | None = None
     after_update: Callable[[Optimizer | None], None] | None = None
-    finish: Callable[[Snapshot], tuple[Snapshot, LeftOut]] | None = None
+    end: Callable[[], Findings] | None = None
 
 
 @dataclass(slots=True)
@@ -166,16 +187,3 @@ def wants_time_first(module: nn.Module) -> bool:
     """Whether a module holds a layer whose input has time as its first axis."""
     kinds = (nn.RNNBase, nn.MultiheadAttention)
     return any(isinstance(part, kinds) and not part.batch_first for part in module.modules())
-
-
-def fetch_numbers(tensors: Sequence[Tensor]) -> list[float]:
-    """Bring 0-dimensional tensors to the host, one transfer for each device."""
-    places: dict[torch.device, list[int]] = {}
-    for place, tensor in enumerate(tensors):
-        places.setdefault(tensor.device, []).append(place)
-    numbers = [0.0] * len(tensors)
-    for found in places.values():
-        values = torch.stack([tensors[place].detach().double() for place in found]).tolist()
-        for place, value in zip(found, values, strict=True):
-            numbers[place] = value
-    return numbers

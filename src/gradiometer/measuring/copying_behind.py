@@ -1,10 +1,14 @@
-"""Single numbers of a device, brought to the host behind the training: nothing waits for them."""
+"""Numbers of a device, brought to the host behind the training: nothing waits for them."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+FloatArray = NDArray[np.float64]
 
 
 class CopyBehind:
@@ -14,39 +18,58 @@ class CopyBehind:
     tells when it is there. Other devices have no such event: there the numbers are fetched at once.
 
     Args:
-        tensors: 0-dimensional or one-element tensors of any devices and real formats; not changed, and no longer
-            needed once this returns.
+        tensors: Tensors of any shapes, devices and real formats; not changed, and no longer needed once this returns.
+            Whole numbers are exact below 2^53, on Apple's GPUs below 2^24.
     """
 
     def __init__(self, tensors: Sequence[Tensor]) -> None:
         places: dict[torch.device, list[int]] = {}
         for place, tensor in enumerate(tensors):
             places.setdefault(tensor.device, []).append(place)
-        self._count = len(tensors)
+        self._sizes = [tensor.numel() for tensor in tensors]
         self._parts: list[tuple[list[int], Tensor, Any]] = []
         for device, indices in places.items():
-            widest = torch.float32 if device.type == "mps" else torch.float64
-            stacked = torch.stack([tensors[index].detach().reshape(()).to(widest) for index in indices])
+            joined = join_elements([tensors[index] for index in indices])
             if device.type == "cuda":
-                arrived = torch.empty(len(indices), dtype=stacked.dtype, device="cpu", pin_memory=True)
-                arrived.copy_(stacked, non_blocking=True)
+                arrived = torch.empty(len(joined), dtype=joined.dtype, device="cpu", pin_memory=True)
+                arrived.copy_(joined, non_blocking=True)
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 event.record(torch.cuda.current_stream(device))
                 self._parts.append((indices, arrived, event))
             else:
-                self._parts.append((indices, stacked.cpu(), None))
+                self._parts.append((indices, joined.cpu(), None))
 
     @property
     def is_there(self) -> bool:
         """Whether all numbers have arrived; asks, and does not wait."""
         return all(event is None or event.query() for _, _, event in self._parts)
 
-    def numbers(self) -> list[float]:
-        """The numbers, in the order of the tensors; waits for those that are still on their way."""
-        found = [0.0] * self._count
+    def elements(self) -> FloatArray:
+        """The elements of all tensors, one after the other in their order; waits for those still on their way."""
+        found: list[FloatArray] = [np.zeros(0)] * len(self._sizes)
         for indices, arrived, event in self._parts:
             if event is not None:
                 event.synchronize()
-            for index, number in zip(indices, arrived.tolist(), strict=True):
-                found[index] = number
-        return found
+            values = arrived.numpy().astype(np.float64, copy=False)
+            if len(self._parts) == 1:
+                return values
+            ends = np.cumsum([self._sizes[index] for index in indices])[:-1]
+            for index, part in zip(indices, np.split(values, ends), strict=True):
+                found[index] = part
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def numbers(self) -> list[float]:
+        """The same as plain numbers; for tensors of one element there is one for each."""
+        numbers: list[float] = self.elements().tolist()
+        return numbers
+
+
+def join_elements(tensors: Sequence[Tensor]) -> Tensor:
+    """Elements of some tensors of one device, in the widest format that it has, one after the other."""
+    widest = widest_format(tensors[0].device)
+    return torch.cat([tensor.detach().reshape(-1).to(widest) for tensor in tensors])
+
+
+def widest_format(device: torch.device) -> torch.dtype:
+    """The widest real format that a device has."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -8,15 +8,16 @@ their layer, layers inside a checkpoint, whose input would have to be kept.
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gradiometer.measuring.calls import Call
-from gradiometer.measuring.collecting import Collector, LeftOut, StepSetting, fetch_numbers
+from gradiometer.measuring.collecting import Collector, Findings, FloatArray, LeftOut, StepSetting
 from gradiometer.measuring.loops import base_name
 from gradiometer.measuring.per_example import PER_EXAMPLE, LayerUse, mixes_examples, squared_gradient_norms
 from gradiometer.measuring.trunk import order_nodes
@@ -41,6 +42,7 @@ class PendingUse:
         input_version: Its version then: an input that was written over is of no use.
         axis: Axis of examples.
         order: Rank among the step's calls.
+        own: The layer's parameters that ask for a gradient.
     """
 
     call: Call
@@ -49,6 +51,7 @@ class PendingUse:
     input_version: int
     axis: int
     order: int
+    own: tuple[nn.Parameter, ...]
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class ExampleCollector:
         self.setting = setting
         self.pending: dict[int, PendingUse] = {}
         self.waiting: dict[int, list[LayerUse]] = {}
+        self.sharing: Counter[int] = Counter()
         self.left_out: dict[int, str] = {}
         self.mixed_at: dict[int, int] = {}
         self.passes: list[PassNorms] = []
@@ -91,7 +95,7 @@ class ExampleCollector:
             self.mixed_at[call.root_call] = self.call_count
         if call.is_block or module is None or not isinstance(output, Tensor) or not output.requires_grad:
             return
-        own = [value for value in module.parameters(recurse=False) if value.requires_grad]
+        own = own_parameters(module)
         if not own:
             return
         source = args[0] if args else kwargs.get("input")
@@ -101,8 +105,8 @@ class ExampleCollector:
         elif isinstance(source, Tensor):
             axis = self.setting.batches.axis(call, output.shape)
             assert axis is not None
-            use = PendingUse(call, module, source, source._version, axis, self.call_count)
-            self.pending[id(call)] = use
+            self.pending[id(call)] = PendingUse(call, module, source, source._version, axis, self.call_count, own)
+            self.sharing.update(map(id, own))
 
     def reason_against(self, call: Call, module: nn.Module, source: Any, output: Tensor) -> str | None:
         """Why a layer's call can't be measured, None where it can."""
@@ -132,12 +136,12 @@ class ExampleCollector:
         self.passes.append(PassNorms())
         for use in self.pending.values():
             if use.order <= self.mixed_at.get(use.call.root_call, 0):
-                self.leave_out(own_parameters(use), "batch normalisation in training mode lies behind it")
-        seen = Counter(id(value) for use in self.pending.values() for value in own_parameters(use))
+                self.leave_out(use.own, "batch normalisation in training mode lies behind it")
+        seen = Counter(id(value) for use in self.pending.values() for value in use.own)
         node = next((tensor.grad_fn for tensor in tensors if tensor.grad_fn is not None), None)
         used = uses_in_graph(node) if node is not None else {}
         for use in self.pending.values():
-            strange = [value for value in own_parameters(use) if used.get(id(value), 0) > seen[id(value)]]
+            strange = [value for value in use.own if used.get(id(value), 0) > seen[id(value)]]
             self.leave_out(strange, "used outside of its layer too")
 
     def note_old_gradients(self) -> None:
@@ -151,7 +155,8 @@ class ExampleCollector:
         use = self.pending.get(id(call))
         if use is None or not self.is_open:
             return
-        own = own_parameters(use)
+        own = use.own
+        self.sharing.subtract(map(id, own))
         if use.input._version != use.input_version:
             self.leave_out(own, "its input was written over")
         if any(id(value) not in self.left_out for value in own):
@@ -159,7 +164,7 @@ class ExampleCollector:
             found = LayerUse(use.module, use.input, gradient, use.axis)
             keys = {id(value) for value in own}
             uses = [found, *self.taken_with(keys)]
-            if any(other is not use and keys & ids_of(own_parameters(other)) for other in self.pending.values()):
+            if any(self.sharing[key] for key in keys):
                 self.waiting[id(call)] = uses
             else:
                 self.measure(uses)
@@ -199,23 +204,33 @@ class ExampleCollector:
             self.waiting.clear()
         self.is_open = False
 
-    def finish(self, snapshot: Snapshot) -> tuple[Snapshot, LeftOut]:
-        """Turn the norms into a noun."""
+    def end(self) -> Findings:
+        """Add the squared norms up over the parameters, example by example; a noun is made of them on the host."""
         self.pending.clear()
+        self.sharing.clear()
         watched = self.setting.parameters.watched
-        names = {key: one.name for key, one in watched.items()}
-        left_out = [(names[key], reason) for key, reason in self.left_out.items() if key in names]
+        left_out = [(watched[key].name, reason) for key, reason in self.left_out.items() if key in watched]
         passes = [one for one in self.passes if one.by_parameter]
         measured = self.measured_everywhere(passes)
         if not measured:
-            return snapshot, tuple(left_out)
-        stats = self.stats_of(passes, measured)
-        reason = self.reason_against_noise()
-        if reason is None:
-            stats = with_noise(stats, self.batch_square(snapshot, {names[key] for key in measured}))
-        else:
-            left_out.append(("gradient noise scale", reason))
-        return replace(snapshot, examples=stats), tuple(left_out)
+            return Findings((), lambda snapshot, _: (snapshot, tuple(left_out)))
+        draft = self.draft_of(passes, measured)
+        sums = [sums_by_device([one.by_parameter[key] for key in measured]) for one in passes]
+        scales, old_norms = [] if self.scale is None else [self.scale], self.old_norms
+        names = {watched[key].name: watched[key].tensor.numel() for key in measured}
+
+        def read(snapshot: Snapshot, arrays: Sequence[FloatArray]) -> tuple[Snapshot, LeftOut]:
+            host = iter(arrays)
+            scale = float(next(host)[0]) if scales else 1.0
+            is_alone = not any(next(host)[0] > 0.0 for _ in list(old_norms))
+            squares = [np.sum([next(host) for _ in parts], axis=0) for parts in sums]
+            stats = with_norms(draft, np.sqrt(np.concatenate(squares)) * (draft.example_count / scale))
+            reason = reason_against_noise(is_alone=is_alone)
+            if reason is not None:
+                return replace(snapshot, examples=stats), (*left_out, ("gradient noise scale", reason))
+            return replace(snapshot, examples=with_noise(stats, batch_square(snapshot, names))), tuple(left_out)
+
+        return Findings([*scales, *old_norms, *(part for parts in sums for part in parts)], read)
 
     def measured_everywhere(self, passes: list[PassNorms]) -> set[int]:
         """Parameters that were measured in every pass, with its batch."""
@@ -226,28 +241,24 @@ class ExampleCollector:
             common &= {key for key, squares in one.by_parameter.items() if len(squares) == size}
         return common if passes else set()
 
-    def stats_of(self, passes: list[PassNorms], measured: set[int]) -> ExampleStats:
-        """Norms over the measured parameters, example by example."""
+    def draft_of(self, passes: list[PassNorms], measured: set[int]) -> ExampleStats:
+        """What is known of the measured examples without their norms."""
         sizes = [one.sizes.most_common(1)[0][0] for one in passes]
-        total = sum(sizes)
-        scale = 1.0 if self.scale is None else fetch_numbers([self.scale])[0]
-        squares = [torch.stack([one.by_parameter[key].cpu() for key in measured]).sum(0) for one in passes]
-        norms = (torch.cat(squares).sqrt() * (total / scale)).tolist()
         starts = [sum(sizes[:place]) for place in range(len(sizes))]
         positions = tuple(
             start + row * stride_of(size)
-            for start, size, found in zip(starts, sizes, squares, strict=True)
-            for row in range(len(found))
+            for start, size, one in zip(starts, sizes, passes, strict=True)
+            for row in range(len(next(iter(one.by_parameter.values()))))
         )
         watched = self.setting.parameters.watched
         trainable = sum(one.tensor.numel() for one in watched.values() if one.tensor.requires_grad)
         return ExampleStats(
-            norms=tuple(float(f"{norm:.8g}") if math.isfinite(norm) else None for norm in norms),
+            norms=(),
             positions=positions,
             data_indices=self.data_indices(passes, sizes, positions),
-            example_count=total,
+            example_count=sum(sizes),
             measured_share=sum(watched[key].tensor.numel() for key in measured) / max(trainable, 1),
-            nonfinite_count=sum(not math.isfinite(norm) for norm in norms),
+            nonfinite_count=0,
         )
 
     def data_indices(
@@ -262,25 +273,39 @@ class ExampleCollector:
         found = tuple(known[position] for position in positions)
         return found if any(index is not None for index in found) else None
 
-    def reason_against_noise(self) -> str | None:
-        """Why the noise scale can't be told, None where it can."""
-        if any(number > 0.0 for number in fetch_numbers(self.old_norms)):
-            return "gradients were there before the step: it is not the gradient of these examples alone"
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            return "several processes share the step"
-        return None
 
-    def batch_square(self, snapshot: Snapshot, names: set[str]) -> float | None:
-        """Squared norm of the step's gradient over these parameters, None where one is not known."""
-        sizes = {one.name: one.tensor.numel() for one in self.setting.parameters.watched.values()}
-        found = [stats.gradient_rms for stats in snapshot.parameters if stats.parameter in names]
-        if len(found) < len(names) or any(rms is None for rms in found):
-            return None
-        return sum(
-            stats.gradient_rms**2 * sizes[stats.parameter]
-            for stats in snapshot.parameters
-            if stats.parameter in names and stats.gradient_rms is not None
-        )
+def sums_by_device(squares: Sequence[Tensor]) -> list[Tensor]:
+    """Sum of the squared norms of several parameters, one for each device that they are on."""
+    devices = dict.fromkeys(one.device for one in squares)
+    return [torch.stack([one for one in squares if one.device == device]).sum(0) for device in devices]
+
+
+def with_norms(draft: ExampleStats, norms: FloatArray) -> ExampleStats:
+    """The same with the examples' norms."""
+    known = tuple(float(f"{norm:.8g}") if math.isfinite(norm) else None for norm in norms.tolist())
+    return replace(draft, norms=known, nonfinite_count=known.count(None))
+
+
+def reason_against_noise(*, is_alone: bool) -> str | None:
+    """Why the noise scale can't be told, None where it can."""
+    if not is_alone:
+        return "gradients were there before the step: it is not the gradient of these examples alone"
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return "several processes share the step"
+    return None
+
+
+def batch_square(snapshot: Snapshot, sizes: Mapping[str, int]) -> float | None:
+    """Squared norm of the step's gradient over some parameters, None where one is not known.
+
+    Args:
+        snapshot: The step's snapshot.
+        sizes: Elements of each of them, by name.
+    """
+    found = [stats for stats in snapshot.parameters if stats.parameter in sizes]
+    if len(found) < len(sizes) or any(stats.gradient_rms is None for stats in found):
+        return None
+    return sum(stats.gradient_rms**2 * sizes[stats.parameter] for stats in found if stats.gradient_rms is not None)
 
 
 def with_noise(stats: ExampleStats, batch_square: float | None) -> ExampleStats:
@@ -302,9 +327,10 @@ def mixes(call: Call, module: nn.Module | None) -> bool:
     return mixes_examples(module)
 
 
-def own_parameters(use: PendingUse) -> list[nn.Parameter]:
-    """Parameters of a use's layer that ask for a gradient."""
-    return [value for value in use.module.parameters(recurse=False) if value.requires_grad]
+def own_parameters(module: nn.Module) -> tuple[nn.Parameter, ...]:
+    """Parameters of a layer itself that ask for a gradient, each once."""
+    held = dict.fromkeys(value for value in module._parameters.values() if value is not None)
+    return tuple(value for value in held if value.requires_grad)
 
 
 def ids_of(parameters: Iterable[Tensor]) -> set[int]:
@@ -358,5 +384,5 @@ def start_examples(setting: StepSetting) -> Collector:
         on_gradient=found.on_gradient,
         before_backward=found.before_backward,
         after_backward=found.after_backward,
-        finish=found.finish,
+        end=found.end,
     )

@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.optim import Optimizer
@@ -18,9 +20,12 @@ from torch.utils.hooks import RemovableHandle
 from gradiometer.measuring.backward import Pairs
 from gradiometer.measuring.collecting import Collector
 from gradiometer.measuring.compiled import EagerStance, remove_whole
+from gradiometer.measuring.copying_behind import CopyBehind
 from gradiometer.measuring.guarding import Guard, is_traced, is_transformed
+from gradiometer.measuring.loss_watch import LossWatch
 from gradiometer.measuring.losses import LossBook, LossEntries
 from gradiometer.measuring.observing import Memory, StepObserver
+from gradiometer.measuring.optimizers import describe_optimizers
 from gradiometer.measuring.parameters import ParameterWatch
 from gradiometer.measuring.scaling import ScaleWatch
 from gradiometer.measuring.settling import Ending, Settling
@@ -58,6 +63,7 @@ class FullStep:
         when_hooked: Called when the module hooks were set, so that others can move theirs behind them.
         share: Puts a snapshot together with those of other processes (`Teamwork.share`); None where there are none.
         settling: Full steps whose numbers are on their way from a GPU.
+        loss_watch: How the run's main loss is made, and its targets.
     """
 
     def __init__(self, guard: Guard, thread: TrainingThread, sink: Sink, scaling: ScaleWatch, turns: Turns) -> None:
@@ -80,6 +86,7 @@ class FullStep:
         self.when_hooked: Callable[[], None] | None = None
         self.share: Callable[..., Snapshot | None] | None = None
         self.settling = Settling()
+        self.loss_watch = LossWatch()
         self._pass: int | None = None
         self._pass_sites: dict[int, str] = {}
         self._backwards_before = 1
@@ -87,7 +94,7 @@ class FullStep:
         self._trunk: tuple[TrunkEntry, ...] = ()
         self._with_gradient: set[str] = set()
         self._without_gradient: set[str] = set()
-        self._known: tuple[int, int] = (0, 0)
+        self._known: tuple[int, int, int] = (0, 0, 0)
         self._handles: list[RemovableHandle] = []
 
     def start(self, step: int) -> None:
@@ -95,9 +102,12 @@ class FullStep:
         self.is_active = True
         self._pass_sites = {}
         self.parameters.start()
+        self.parameters.looks_for_twins = step == 0
+        self.loss_watch.start()
         if not self.is_closed:
             self.stance.hold("full step")
             self.observer = StepObserver(self.memory, self.guard, lambda: self._pass)
+            self.observer.outputs.is_holding = self.loss_watch.needs_output
             self._handles = [
                 register_module_forward_pre_hook(self.before_module),
                 register_module_forward_hook(self._after_module, with_kwargs=True, always_call=True),
@@ -169,10 +179,17 @@ class FullStep:
         with self.guard, torch._C.DisableTorchFunction():
             observer.after_module(module, args, kwargs, output)
 
-    def before_backward(self, site: str, tensors: tuple[Tensor, ...]) -> None:
-        """A backward pass starts from these tensors: find the trunk."""
+    def before_backward(self, site: str, tensors: tuple[Tensor, ...], *, is_handed_back: bool = False) -> None:
+        """A backward pass starts from these tensors: find the trunk.
+
+        Args:
+            site: Its call site.
+            tensors: What it starts from.
+            is_handed_back: Its gradients go to the script and are not added to those at the parameters.
+        """
         self._pass = len(self._pass_sites)
         self._pass_sites[self._pass] = site
+        self._look_at_loss(site, tensors, is_handed_back=is_handed_back)
         if self.collector.before_backward is not None:
             self.collector.before_backward(site, tensors)
         observer = self.observer
@@ -183,6 +200,17 @@ class FullStep:
         if signature not in self._trunks:
             self._trunks[signature] = plan_trunk(observer.calls, node)
         self._trunk = self._trunks[signature]
+
+    def _look_at_loss(self, site: str, tensors: tuple[Tensor, ...], *, is_handed_back: bool) -> None:
+        """Measure what the first backward of the step finds, and the targets of each."""
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            if self._pass == 0 and not is_handed_back:
+                self.parameters.measure_stale()
+            if len(tensors) == 1:
+                watched = self.parameters.watched
+                find = self.observer.outputs.find if self.observer is not None else lambda node: None
+                loss = self.scaling.unscale(tensors[0])
+                self.loss_watch.before_backward(site, loss, lambda tensor: id(tensor) in watched, find)
 
     def after_backward(self, backward_count: int, gradients: Pairs = ()) -> None:
         """A backward pass has ended: measure gradients before anybody clips them.
@@ -213,8 +241,8 @@ class FullStep:
     ) -> None:
         """End the step: take its hooks away and hand its snapshot to the sink.
 
-        On a GPU nothing waits for its numbers: the snapshot follows in a later step, when they have arrived. A turn of
-        a dear measurement and figures of several processes are waited for.
+        On a GPU nothing waits for its numbers: the snapshot follows in a later step, when they have arrived. Figures of
+        several processes are waited for.
 
         Args:
             step: Its index.
@@ -236,22 +264,24 @@ class FullStep:
 
     def _settle_or_send(self, ending: Ending, spent_seconds: Callable[[], float]) -> None:
         """Make the step's snapshot now, or have its numbers copied behind the training and make it then."""
-        shares = judge_units(ending.material)
-        known = tensors_of(ending.material, shares)
-        tensors = [*known, *ending.loss_tensors()]
-        if self.share is None and not self.turns.is_under_way and self.settling.is_behind(tensors):
-            seconds = spent_seconds()
+        shares, turn = judge_units(ending.material), self.turns.end()
+        known, loss_tensors = tensors_of(ending.material, shares), ending.loss_tensors()
+        found = turn.findings.tensors if turn is not None else ()
+        tensors = [*known, *loss_tensors, *found]
+        if self.share is None and self.settling.is_behind(tensors):
+            seconds, count = spent_seconds(), len(known) + len(loss_tensors)
 
-            def settle(values: list[float]) -> None:
-                numbers = Numbers(known, values[: len(known)])
-                snapshot, losses = ending.build(shares, numbers, values[len(known) :])
+            def settle(values: NDArray[np.float64]) -> None:
+                numbers = Numbers(known, values[: len(known)].tolist())
+                snapshot, losses = ending.build(shares, numbers, values[len(known) : count].tolist())
+                snapshot = snapshot if turn is None else turn.read(snapshot, values[count:])
                 self._describe_step(ending, snapshot, trunk_with_joins(ending.material.trunk, snapshot))
                 self._hand_on(ending, replace(snapshot, measuring_seconds=seconds), losses)
 
             self.settling.send(tensors, settle)
             return
         snapshot, losses = ending.build(shares, Numbers(known))
-        snapshot = self.turns.finish(snapshot)
+        snapshot = snapshot if turn is None else turn.read(snapshot, CopyBehind(found).elements())
         self._trunk = trunk_with_joins(self._trunk, snapshot)
         self._describe_step(ending, snapshot, self._trunk)
         has_loss = bool(ending.entries)
@@ -268,6 +298,8 @@ class FullStep:
 
     def _describe_step(self, ending: Ending, snapshot: Snapshot, trunk: Sequence[TrunkEntry]) -> None:
         self._note_gradients(snapshot)
+        if (fact := self.loss_watch.take_fact()) is not None:
+            self.sink.add_facts({"loss_path": fact})
         self._describe(ending.observer, trunk, [stats.layer for stats in snapshot.layers], ending.optimizers)
 
     def _note_gradients(self, snapshot: Snapshot) -> None:
@@ -291,6 +323,8 @@ class FullStep:
             measured=self.parameters.found,
             inputs=observer.input_stats if observer is not None else None,
             loss=None,
+            targets=self.loss_watch.end(),
+            stale_norm=self.parameters.stale_norm,
         )
 
     def _describe(
@@ -303,7 +337,7 @@ class FullStep:
         for entry in trunk:
             if entry.is_join:
                 self.memory.layers.setdefault(entry.layer, join_layer(entry))
-        known = (len(self.memory.layers), len(self.parameters.watched))
+        known = (len(self.memory.layers), len(self.parameters.watched), len(optimizers))
         if known == self._known:
             return
         self._known = known
@@ -314,6 +348,7 @@ class FullStep:
         self.sink.add_layers(self.latest.layers)
         self.sink.add_parameters(self.latest.parameters)
         self.sink.set_coverage(self.coverage())
+        self.sink.add_facts({"optimizers": describe_optimizers(optimizers)})
         if observer is not None and observer.input_stats is not None:
             self.sink.add_facts({"batch_size": observer.input_stats.batch_size})
 

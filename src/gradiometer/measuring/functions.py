@@ -1,7 +1,7 @@
 """Functional calls (`torch.relu(x)`, `F.conv2d(...)`, `x.sigmoid()`), seen through a torch function mode."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradiometer.activations import FUNCTION_ACTIVATIONS
+from gradiometer.activations import FUNCTION_ACTIVATIONS, Activation, activation_of
 
 OTHER_FUNCTIONS = (
     "linear",
@@ -29,7 +29,10 @@ OTHER_FUNCTIONS = (
     "normalize",
     "dropout",
     "alpha_dropout",
+    "dropout1d",
     "dropout2d",
+    "dropout3d",
+    "feature_alpha_dropout",
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
@@ -66,6 +69,24 @@ def list_functions() -> dict[Any, str]:
 
 FUNCTIONS: dict[Any, str] = list_functions()
 
+SHAPING_ARGUMENTS = frozenset({"negative_slope", "alpha", "beta", "min_val", "max_val", "threshold", "value", "lambd"})
+"""Keyword arguments that shape a functional activation."""
+
+
+def function_activation(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Activation | None:
+    """The activation that a functional call computes, None where it is none."""
+    if name not in FUNCTION_ACTIVATIONS:
+        return None
+    numbers = {
+        key: float(value)
+        for key, value in kwargs.items()
+        if key in SHAPING_ARGUMENTS and isinstance(value, (int, float))
+    }
+    kind = FUNCTION_ACTIVATIONS[name]
+    if kind == "leaky_relu" and len(args) > 1 and isinstance(args[1], (int, float)):
+        numbers["negative_slope"] = float(args[1])
+    return activation_of(kind, **numbers)
+
 
 def is_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether a call writes its result over its input: `relu_`, or `inplace=True` by name or by position.
@@ -84,6 +105,26 @@ def is_in_place(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         except (TypeError, ValueError):
             return False
     return bool(kwargs.get("inplace", False))
+
+
+def function_dropped_share(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> float | None:
+    """Probability with which a functional call drops values; None where it is no dropout, or not in training.
+
+    Example:
+        >>> function_dropped_share("dropout", (torch.ones(1), 0.25), {}), function_dropped_share("relu", (), {})
+        (0.25, None)
+        >>> function_dropped_share("dropout", (torch.ones(1),), {"training": False}) is None
+        True
+    """
+    if "dropout" not in name:
+        return None
+    share = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
+    is_training = kwargs.get("training", kwargs.get("train", args[2] if len(args) > 2 else name not in EVALUATING))
+    return float(share) if is_training and isinstance(share, (int, float)) else None
+
+
+EVALUATING = frozenset({"alpha_dropout", "feature_alpha_dropout"})
+"""Dropouts that drop nothing unless they are told to."""
 
 
 class FunctionWatch(TorchFunctionMode):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import is_parametrized
 
 from gradiometer.activations import MODULE_ACTIVATIONS, activation_of
@@ -199,7 +200,15 @@ def describe_module(record: ModuleRecord, position: int, call_site: str | None, 
         fan_in=fan_in,
         fan_out=fan_out,
         parameters=parameter_names(record),
+        dropped_share=module_dropped_share(record.module),
     )
+
+
+def module_dropped_share(module: nn.Module) -> float | None:
+    """Probability with which a module drops values as it stands; None for one that is no dropout, or evaluates."""
+    if not isinstance(module, _DropoutNd) or not module.training:
+        return None
+    return float(module.p)
 
 
 def parameter_names(record: ModuleRecord) -> tuple[str, ...]:

@@ -5,130 +5,119 @@ norm, which its greatest elements make, can't show.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from gradiometer.measuring.collecting import Collector, LeftOut, StepSetting, fetch_numbers
+from gradiometer.measuring.collecting import Collector, Findings, FloatArray, LeftOut, StepSetting
 from gradiometer.measuring.histograms import (
     BIN_COUNT,
     LOWEST_EXPONENT,
+    SLOT_COUNT,
+    Counted,
     Histogram,
-    HistogramCounts,
-    count_octaves,
-    read_histogram,
+    OctaveCounter,
     sample_elements,
 )
 from gradiometer.measuring.parameters import Watched, members
+from gradiometer.measuring.ranks_shards import is_sharded, local_of
+from gradiometer.measuring.update_samples import Sample, take_sample
 from gradiometer.schema import OctaveHistogram, Snapshot
-
-UPDATE_SAMPLE_SIZE = 4096
-"""Elements that an update's histogram is read from: so many weights are copied before the step."""
-
-
-@dataclass(slots=True)
-class ParameterCounts:
-    """What was counted of one parameter.
-
-    Attributes:
-        watched: The parameter.
-        counts: By quantity.
-        sampled_weights: Some weights before the step, until its update is counted.
-    """
-
-    watched: Watched
-    counts: dict[str, HistogramCounts]
-    sampled_weights: Tensor | None = None
 
 
 class MagnitudeCollector:
-    """Counts the magnitudes of all parameters in one step."""
+    """Counts the magnitudes of all parameters in one step, at the places that their update ratios are read from."""
 
     def __init__(self, setting: StepSetting) -> None:
         self.setting = setting
-        self.found: dict[int, ParameterCounts] = {}
+        self.counter = OctaveCounter()
+        self.counted: list[tuple[int, str, Counted]] = []
+        self.sampled_weights: dict[int, Sample] = {}
         self.scale: Tensor | None = None
 
-    def counts_of(self, watched: Watched) -> ParameterCounts:
-        """The record of a parameter, made where there is none."""
-        return self.found.setdefault(id(watched.tensor), ParameterCounts(watched, {}))
+    def count(self, watched: Watched, quantity: str, sample: Sample, element_count: int) -> None:
+        """Count one sample of a parameter."""
+        elements = sample if isinstance(sample, Tensor) else torch.from_numpy(sample)
+        self.counted.append((id(watched.tensor), quantity, self.counter.add(elements.reshape(-1), element_count)))
 
     def after_backward(self, gradients: Mapping[int, Tensor]) -> None:
-        """Count gradients as the last backward gave them."""
+        """Count gradients as this backward left them; of several the last one counts."""
         self.scale = self.setting.scale()
         for key, gradient in gradients.items():
-            elements = gradient.coalesce().values() if gradient.is_sparse else gradient
-            self.counts_of(self.setting.parameters.watched[key]).counts["gradient"] = count_octaves(
-                local_part(elements)
-            )
+            watched = self.setting.parameters.watched[key]
+            if gradient.is_sparse:
+                values = gradient.coalesce().values()
+                self.count(watched, "gradient", sample_elements(values), values.numel())
+            else:
+                self.count(watched, "gradient", take_sample(gradient, watched.sample), local_of(gradient).numel())
 
     def before_update(self, optimizer: Optimizer | None) -> None:
-        """Count weights, and keep some of them to see the update."""
+        """Count weights: those that the core has just copied to see the update by."""
         for watched in self.watched_by(optimizer):
-            found = self.counts_of(watched)
-            weights = local_part(watched.tensor.detach())
-            found.counts["weight"] = count_octaves(weights)
-            found.sampled_weights = sample_elements(weights, UPDATE_SAMPLE_SIZE).clone()
+            key = id(watched.tensor)
+            found = self.setting.parameters.found.get(key)
+            sample = found.sampled_weights if found is not None else None
+            self.sampled_weights[key] = (
+                take_sample(watched.tensor.detach(), watched.sample) if sample is None else sample
+            )
+            self.count(watched, "weight", self.sampled_weights[key], local_of(watched.tensor).numel())
 
     def after_update(self, optimizer: Optimizer | None) -> None:
         """Count updates."""
         for watched in self.watched_by(optimizer):
-            found = self.found.get(id(watched.tensor))
-            if found is not None and found.sampled_weights is not None:
-                weights = local_part(watched.tensor.detach())
-                moved = sample_elements(weights, UPDATE_SAMPLE_SIZE) - found.sampled_weights
-                found.counts["update"] = replace(count_octaves(moved), element_count=weights.numel())
-                found.sampled_weights = None
+            before = self.sampled_weights.pop(id(watched.tensor), None)
+            if before is not None:
+                with np.errstate(all="ignore"):
+                    moved = take_sample(watched.tensor.detach(), watched.sample) - before
+                self.count(watched, "update", moved, local_of(watched.tensor).numel())
 
     def watched_by(self, optimizer: Optimizer | None) -> Iterable[Watched]:
-        """The parameters that an optimizer holds; all for updates by hand."""
+        """The parameters that an optimizer holds, all for updates by hand; those of whole numbers are left out."""
         watched = self.setting.parameters.watched
-        if optimizer is None:
-            return list(watched.values())
-        return [watched[id(tensor)] for _, tensor in members(optimizer) if id(tensor) in watched]
+        held = [tensor for _, tensor in members(optimizer)] if optimizer is not None else []
+        known = watched.values() if optimizer is None else [watched[id(one)] for one in held if id(one) in watched]
+        return [one for one in known if one.tensor.is_floating_point() or one.tensor.is_complex()]
 
-    def finish(self, snapshot: Snapshot) -> tuple[Snapshot, LeftOut]:
-        """Turn all counts into nouns, brought over together."""
-        places = [(one, quantity) for one in self.found.values() for quantity in one.counts]
-        rows = fetch_counts([one.counts[quantity].counts for one, quantity in places])
-        shift = 0 if self.scale is None else round(math.log2(fetch_numbers([self.scale])[0]))
-        histograms = tuple(
-            noun_of(
-                one.watched.name,
-                quantity,
-                read_histogram(one.counts[quantity], row),
-                shift=shift if quantity == "gradient" else 0,
-            )
-            for (one, quantity), row in zip(places, rows, strict=True)
-        )
-        shares = {one.parameter: one.subnormal_share for one in histograms if one.quantity == "gradient"}
-        parameters = tuple(
-            replace(stats, gradient_subnormal_share=shares.get(stats.parameter)) for stats in snapshot.parameters
-        )
-        sharded = sorted(
-            one.watched.name for one in self.found.values() if hasattr(one.watched.tensor, "_local_tensor")
-        )
+    def end(self) -> Findings:
+        """Count what waits still; the counts become nouns on the host."""
+        self.counter.finish()
+        self.sampled_weights.clear()
+        watched = self.setting.parameters.watched
+        # Later ones of a parameter's quantity replace earlier ones.
+        last = {(key, quantity): number for number, (key, quantity, _) in enumerate(self.counted)}
+        chosen = sorted(last.values())
+        counted = [(watched[key].name, quantity, one) for key, quantity, one in self.counted]
+        order, scales = self.counter.order, [] if self.scale is None else [self.scale]
+        sharded = sorted({watched[key].name for key, _, _ in self.counted if is_sharded(watched[key].tensor)})
         left_out = tuple((name, "sharded: the part on this process was read") for name in sharded)
-        return replace(snapshot, histograms=histograms, parameters=parameters), left_out
+
+        def read(snapshot: Snapshot, arrays: Sequence[FloatArray]) -> tuple[Snapshot, LeftOut]:
+            shift = round(math.log2(float(arrays[0][0]))) if scales else 0
+            tables = arrays[len(scales) :]
+            rows = np.concatenate(tables).astype(np.int64).reshape(-1, SLOT_COUNT) if tables else np.zeros((0, 0))
+            places = {number: place for place, number in enumerate(order)}
+            histograms = []
+            for number in chosen:
+                name, quantity, one = counted[number]
+                found = one.read(rows[places[number]])
+                histograms.append(noun_of(name, quantity, found, shift=shift if quantity == "gradient" else 0))
+            return with_histograms(snapshot, histograms), left_out
+
+        return Findings([*scales, *self.counter.found], read)
 
 
-def local_part(tensor: Tensor) -> Tensor:
-    """A sharded tensor's part on this process, any other tensor itself."""
-    return getattr(tensor, "_local_tensor", tensor)
-
-
-def fetch_counts(counts: list[Tensor]) -> list[np.ndarray]:
-    """Bring counts to the host, one transfer for each device."""
-    rows: list[np.ndarray] = [np.zeros(0, dtype=np.int64)] * len(counts)
-    for device in {one.device for one in counts}:
-        places = [place for place, one in enumerate(counts) if one.device == device]
-        for place, row in zip(places, torch.stack([counts[place] for place in places]).cpu().numpy(), strict=True):
-            rows[place] = row
-    return rows
+def with_histograms(snapshot: Snapshot, histograms: Sequence[OctaveHistogram]) -> Snapshot:
+    """A snapshot with histograms, and with the share of subnormal elements of each gradient."""
+    shares = {one.parameter: one.subnormal_share for one in histograms if one.quantity == "gradient"}
+    parameters = tuple(
+        replace(stats, gradient_subnormal_share=shares[stats.parameter]) if stats.parameter in shares else stats
+        for stats in snapshot.parameters
+    )
+    return replace(snapshot, histograms=tuple(histograms), parameters=parameters)
 
 
 def noun_of(parameter: str, quantity: str, found: Histogram, *, shift: int = 0) -> OctaveHistogram:
@@ -163,5 +152,5 @@ def start_magnitudes(setting: StepSetting) -> Collector:
         after_backward=found.after_backward,
         before_update=found.before_update,
         after_update=found.after_update,
-        finish=found.finish,
+        end=found.end,
     )

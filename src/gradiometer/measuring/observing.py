@@ -1,6 +1,6 @@
 """What hooks tell of one full step while it runs: calls of layers, inputs, outputs, gradients."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import get_gradient_edge
 
-from gradiometer.activations import FUNCTION_ACTIVATIONS, Activation, activation_of
+from gradiometer.activations import Activation, activation_of
 from gradiometer.measuring.calls import (
     MOST_CALLS,
     Call,
@@ -17,35 +17,17 @@ from gradiometer.measuring.calls import (
     node_of,
 )
 from gradiometer.measuring.collecting import Batches, Collector
-from gradiometer.measuring.functions import FunctionWatch, is_in_place
+from gradiometer.measuring.functions import FunctionWatch, function_activation, function_dropped_share, is_in_place
 from gradiometer.measuring.guarding import Guard, call_site, is_transformed
 from gradiometer.measuring.hidden_calls import FusedCall, HiddenCalls, HiddenLayers, forwarding_module
+from gradiometer.measuring.inputs import InputStats, describe_input
 from gradiometer.measuring.layers import ModuleRecord, describe_module, fans_of, slope_parameters, unit_axis
 from gradiometer.measuring.ranks_shards import plain_class
-from gradiometer.measuring.statistics import measure_norm, split_norm
+from gradiometer.measuring.root_outputs import RootOutputs
+from gradiometer.measuring.statistics import split_norm
 from gradiometer.measuring.trunk import TrunkEntry
 from gradiometer.measuring.unit_windows import UnitWindow
 from gradiometer.schema import Layer
-
-SHAPING_ARGUMENTS = frozenset({"negative_slope", "alpha", "beta", "min_val", "max_val", "threshold", "value", "lambd"})
-"""Keyword arguments that shape a functional activation."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputStats:
-    """A root's first floating-point input.
-
-    Attributes:
-        mean: Its mean.
-        rms: Its root mean square.
-        greatest: Its greatest absolute value.
-        batch_size: Length of its first axis.
-    """
-
-    mean: Tensor
-    rms: Tensor
-    greatest: Tensor
-    batch_size: int
 
 
 @dataclass(slots=True)
@@ -85,6 +67,7 @@ class StepObserver:
         self.stack: list[tuple[nn.Module, Call]] = []
         self.root_calls = 0
         self.input_stats: InputStats | None = None
+        self.outputs = RootOutputs()
         self._counts: dict[str, int] = {}
         self._producer = ""
         self._watched_nodes: set[tuple[Any, int] | None] = set()
@@ -191,6 +174,7 @@ class StepObserver:
             if fans_of(module) != (None, None):
                 self._producer = plain_class(module).__name__
         if not self.stack:
+            self.outputs.note(output)
             self._end_root()
 
     def around_function(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -228,6 +212,7 @@ class StepObserver:
                 activation=activation.name if activation else None,
                 greatest_slope=activation.greatest_slope if activation else None,
                 unit_count=unit_count,
+                dropped_share=function_dropped_share(name, args, kwargs),
             )
 
         self._close_call(call, output, describe)
@@ -260,6 +245,7 @@ class StepObserver:
     def drop_nodes(self) -> None:
         """Let go of autograd's graph; only the planning of the trunk needs it."""
         self._watched_nodes = set()
+        self.outputs.drop()
         for call in self.calls:
             call.node = call.input_node = None
 
@@ -358,36 +344,6 @@ class StepObserver:
             self.memory.functions[record.name] = activation
         window = self.memory.windows.setdefault(call.layer, UnitWindow())
         window.add(activation, pre, output, unit_axis(pre if output is None else output, self._producer))
-
-
-def function_activation(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Activation | None:
-    """The activation that a functional call computes, None where it is none."""
-    if name not in FUNCTION_ACTIVATIONS:
-        return None
-    numbers = {
-        key: float(value)
-        for key, value in kwargs.items()
-        if key in SHAPING_ARGUMENTS and isinstance(value, (int, float))
-    }
-    kind = FUNCTION_ACTIVATIONS[name]
-    if kind == "leaky_relu" and len(args) > 1 and isinstance(args[1], (int, float)):
-        numbers["negative_slope"] = float(args[1])
-    return activation_of(kind, **numbers)
-
-
-def describe_input(args: tuple[Any, ...]) -> InputStats | None:
-    """Measure a root's first floating-point argument; None where it has none."""
-    for value in args:
-        if isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0:
-            with torch.no_grad(), torch._C.DisableTorchFunction():
-                low, high = torch.aminmax(value.detach())
-                return InputStats(
-                    mean=value.detach().float().mean(),
-                    rms=measure_norm(value) / value.numel() ** 0.5,
-                    greatest=torch.maximum(low.abs(), high.abs()),
-                    batch_size=int(value.shape[0]) if value.dim() else 1,
-                )
-    return None
 
 
 def with_name(layer: Layer, name: str) -> Layer:

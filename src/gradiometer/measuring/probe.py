@@ -251,7 +251,7 @@ class Probe:
                 if self.updates_by_hand:
                     self.parameters.after_update(watched.tensor for watched in self.parameters.watched.values())
                     self.turns.after_update(None)
-                self.full_step.before_backward(site, tensors)
+                self.full_step.before_backward(site, tensors, is_handed_back=is_handed_back)
 
     def after_backward(self) -> None:
         """A backward pass has ended: measure gradients before anybody clips them."""

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from gradiometer.measuring.calls import Call
 from gradiometer.measuring.parameters import Measured, Watched
 from gradiometer.measuring.ranks import named
@@ -16,6 +14,7 @@ from gradiometer.measuring.ranks_figures import (
     RankFigures,
     ShardFigures,
     UnitFigures,
+    join_accuracies,
     join_count,
     join_inputs,
     join_layers,
@@ -53,11 +52,7 @@ def figures_of(snapshot: Snapshot, material: StepMaterial, *, has_loss: bool) ->
         has_loss: It ran a backward pass from a loss.
     """
     elements = element_counts(material.calls)
-    inputs = None
-    if snapshot.input_mean is not None and snapshot.input_rms is not None and material.inputs is not None:
-        inputs = InputFigures(
-            snapshot.input_mean, snapshot.input_rms, snapshot.input_greatest or 0.0, material.inputs.batch_size
-        )
+    batch_size = 0 if material.inputs is None else material.inputs.batch_size
     return RankFigures(
         layers={stats.layer: layer_figures(stats, elements.get(stats.layer, 0)) for stats in snapshot.layers},
         units=unit_counts(material.windows),
@@ -65,8 +60,19 @@ def figures_of(snapshot: Snapshot, material: StepMaterial, *, has_loss: bool) ->
         reference=snapshot.output_gradient_norm,
         loss=snapshot.loss,
         has_loss=has_loss,
-        inputs=inputs,
+        inputs=None
+        if material.inputs is None
+        else size_figures(snapshot.input_mean, snapshot.input_rms, snapshot.input_greatest, batch_size),
+        targets=size_figures(snapshot.target_mean, snapshot.target_rms, snapshot.target_greatest, batch_size),
+        accuracy=snapshot.batch_accuracy,
     )
+
+
+def size_figures(mean: float | None, rms: float | None, greatest: float | None, batch_size: int) -> InputFigures | None:
+    """Figures of inputs or targets; None where they were not measured."""
+    if mean is None or rms is None:
+        return None
+    return InputFigures(mean, rms, greatest or 0.0, batch_size)
 
 
 def element_counts(calls: Iterable[Call]) -> dict[str, int]:
@@ -98,13 +104,13 @@ def unit_counts(windows: Mapping[str, UnitWindow]) -> dict[str, UnitFigures]:
         buckets = [bucket for bucket in (window.past, window.present) if bucket.batch_count]
         flat = [bucket.flat_counts for bucket in buckets if bucket.flat_counts is not None]
         alive = [bucket.is_alive for bucket in buckets if bucket.is_alive is not None]
-        total += flat[0].numel() if flat else alive[0].numel() if alive else 0
+        total += len((flat or alive or [()])[0])
         if total > MOST_UNITS:
             return {}
         found[name] = UnitFigures(
             examples=sum(bucket.example_count for bucket in buckets),
-            flat_counts=tuple(torch.stack(flat).sum(0).flatten().tolist()) if flat else None,
-            is_alive=tuple(torch.stack(alive).any(0).flatten().int().tolist()) if alive else None,
+            flat_counts=tuple(sum(flat[1:], start=flat[0]).tolist()) if flat else None,
+            is_alive=tuple(map(int, (sum(alive[1:], start=alive[0]) > 0).tolist())) if alive else None,
         )
     return found
 
@@ -150,7 +156,8 @@ def finite_square(number: float | None) -> float | None:
 def combine(snapshot: Snapshot, figures: Mapping[int, RankFigures], team_size: int) -> Snapshot:
     """Make the leader's snapshot the team's: as one process would have measured it on the whole batch.
 
-    What is not put together here (what dear measurements say) stays what the leader saw of its own part.
+    What is not put together here (what dear measurements say, the best constant guess) stays what the leader saw of its
+    own part.
 
     Args:
         snapshot: The leader's own.
@@ -160,8 +167,8 @@ def combine(snapshot: Snapshot, figures: Mapping[int, RankFigures], team_size: i
     everybody = [figures[rank] for rank in sorted(figures)]
     reference = joined_norm(part.reference for part in everybody)
     reference = None if reference is None else reference / team_size
-    inputs = [part.inputs for part in everybody if part.inputs is not None]
-    whole = join_inputs(inputs) if inputs and len(inputs) == len(everybody) else None
+    whole = join_inputs([part.inputs for part in everybody])
+    targets = join_inputs([part.targets for part in everybody])
     return replace(
         snapshot,
         layers=tuple(combine_layer(stats, everybody, reference, team_size) for stats in snapshot.layers),
@@ -171,6 +178,10 @@ def combine(snapshot: Snapshot, figures: Mapping[int, RankFigures], team_size: i
         input_mean=whole.mean if whole else None,
         input_rms=whole.rms if whole else None,
         input_greatest=whole.greatest if whole else None,
+        target_mean=targets.mean if targets else None,
+        target_rms=targets.rms if targets else None,
+        target_greatest=targets.greatest if targets else None,
+        batch_accuracy=join_accuracies(everybody),
     )
 
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from gradiometer.schema import FloatArray
+
 Squares = dict[str, float | None]
 """By name of a statistic: mean square over the whole tensor that this process's part contributes; None where the
 statistic is not finite or was not measured."""
@@ -84,7 +86,7 @@ class ShardFigures:
 
 @dataclass(frozen=True, slots=True)
 class InputFigures:
-    """What one process measured of its part of the root's input."""
+    """What one process measured of its part of the root's input, or of the loss' targets."""
 
     mean: float
     rms: float
@@ -104,6 +106,8 @@ class RankFigures:
         loss: Its mean loss; None where it is not finite or there was none.
         has_loss: There was one.
         inputs: Its input.
+        targets: Its targets.
+        accuracy: Share of its examples that are right; None where that is not known.
         first_bad_loss: Step at which its loss first was not finite, None while all were.
         last_good_loss: Step at which its loss last was finite.
     """
@@ -115,6 +119,8 @@ class RankFigures:
     loss: float | None = None
     has_loss: bool = False
     inputs: InputFigures | None = None
+    targets: InputFigures | None = None
+    accuracy: float | None = None
     first_bad_loss: int | None = None
     last_good_loss: int | None = None
 
@@ -135,7 +141,8 @@ class RankFigures:
         found["layers"] = {name: LayerFigures(*values) for name, values in found["layers"].items()}
         found["units"] = {name: UnitFigures(*map(frozen, values)) for name, values in found["units"].items()}
         found["shards"] = {name: ShardFigures(*values) for name, values in found["shards"].items()}
-        found["inputs"] = InputFigures(*found["inputs"]) if found["inputs"] else None
+        for name in ("inputs", "targets"):
+            found[name] = InputFigures(*found[name]) if found[name] else None
         return cls(**found)
 
 
@@ -243,16 +250,32 @@ def join_updates(parts: list[ShardFigures]) -> tuple[float | None, float | None]
     return ratio, math.sqrt(update / sampled) if math.isfinite(update) else None
 
 
-def join_inputs(parts: list[InputFigures]) -> InputFigures:
-    """The whole batch's input from its parts, each weighing as its examples do."""
-    sizes = np.array([part.batch_size for part in parts], dtype=float)
-    weights = sizes / sizes.sum() if sizes.sum() else np.full(len(parts), 1.0 / len(parts))
+def join_inputs(parts: list[InputFigures | None]) -> InputFigures | None:
+    """The whole batch's input from its parts, each weighing as its examples do; None where a part is not known."""
+    known = [part for part in parts if part is not None]
+    if not known or len(known) < len(parts):
+        return None
+    weights = weights_by_examples(known)
     return InputFigures(
-        mean=float(weights @ [part.mean for part in parts]),
-        rms=math.sqrt(float(weights @ [part.rms**2 for part in parts])),
-        greatest=max(part.greatest for part in parts),
-        batch_size=int(sizes.sum()),
+        mean=float(weights @ [part.mean for part in known]),
+        rms=math.sqrt(float(weights @ [part.rms**2 for part in known])),
+        greatest=max(part.greatest for part in known),
+        batch_size=sum(part.batch_size for part in known),
     )
+
+
+def join_accuracies(parts: list[RankFigures]) -> float | None:
+    """The share of the whole batch that is right; None where a part's is not known."""
+    known = [(part.accuracy, part.targets) for part in parts if part.accuracy is not None and part.targets is not None]
+    if not known or len(known) < len(parts):
+        return None
+    return float(weights_by_examples([targets for _, targets in known]) @ [accuracy for accuracy, _ in known])
+
+
+def weights_by_examples(parts: list[InputFigures]) -> FloatArray:
+    """What each part counts for in a mean over the whole batch; all alike where no part knows its examples."""
+    sizes: FloatArray = np.array([part.batch_size for part in parts], dtype=float)
+    return np.asarray(sizes / sizes.sum()) if sizes.sum() else np.full(len(parts), 1.0 / len(parts))
 
 
 def join_losses(parts: list[RankFigures]) -> float | None:

@@ -12,6 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+WHOLE = frozenset({Tensor, nn.Parameter})
+"""Classes of tensors that are never sharded: almost all there are, and told apart at once."""
+
 
 def sharded_class() -> type[Any] | None:
     """Torch's class of sharded tensors; None where nobody has imported it, and so nothing is sharded."""
@@ -26,6 +29,8 @@ def is_sharded(tensor: Tensor) -> bool:
         >>> is_sharded(torch.ones(3))
         False
     """
+    if type(tensor) in WHOLE:
+        return False
     kind = sharded_class()
     return kind is not None and isinstance(tensor, kind)
 
@@ -126,8 +131,10 @@ def plain_class(module: nn.Module) -> type[nn.Module]:
         'Linear'
     """
     kind = type(module)
+    if len(kind.__bases__) != 2:
+        return kind
     sharding = getattr(sys.modules.get("torch.distributed.fsdp"), "FSDPModule", None)
-    if sharding is not None and len(kind.__bases__) == 2 and kind.__bases__[0] is sharding:
+    if sharding is not None and kind.__bases__[0] is sharding:
         original: type[nn.Module] = kind.__bases__[1]
         return original
     return kind

@@ -5,7 +5,7 @@ Cells in a loop show their gradients themselves: at the output of each call, and
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from gradiometer.measuring.calls import Call, node_of
-from gradiometer.measuring.collecting import Collector, LeftOut, StepSetting, fetch_numbers
+from gradiometer.measuring.collecting import Collector, Findings, FloatArray, LeftOut, StepSetting
 from gradiometer.measuring.loops import Loop, base_name, find_loops, measured_places
 from gradiometer.measuring.recurrent_arguments import RecurrentUse
 from gradiometer.measuring.statistics import measure_norm
@@ -25,7 +25,7 @@ from gradiometer.schema import Snapshot, TimeFade
 RECURRENT_KINDS = (nn.RNN, nn.LSTM, nn.GRU, nn.RNNCellBase)
 """Modules that say of themselves that they are recurrent."""
 
-MOST_SEQUENCES = 32
+MOST_SEQUENCES = 8
 """Sequences of a batch that are replayed, evenly spaced: the cost grows with them, the norms hardly change."""
 
 MOST_REPEATS = 256
@@ -160,29 +160,41 @@ class RecurrenceCollector:
             self.replays[name] = [replay_pending(pending) for pending in self.pending.pop(name)]
         self.places = {}
 
-    def finish(self, snapshot: Snapshot) -> tuple[Snapshot, LeftOut]:
-        """Turn all of it into nouns."""
-        factor = 1.0 if self.scale is None else 1.0 / fetch_numbers([self.scale])[0]
-        fades: list[TimeFade] = []
-        for name, replays in self.replays.items():
-            found = [read_replay(replay) for replay in replays]
-            reason = next((one.not_measured for one in found if one.not_measured is not None), None)
-            if reason is not None:
-                self.left_out[name] = reason
-            if len(found) == 1 or all(one.paths for one in found):
-                fades += fades_of_replays(name, found, factor)
-        left_out = [*self.left_out.items(), *((name, "no gradient came to it") for name in self.pending)]
-        for loop in self.loops:
-            fades += self.fades_of_loop(loop, factor)
-        return replace(snapshot, fades=tuple(fades)), tuple(left_out)
+    def end(self) -> Findings:
+        """Let go of the calls; the numbers become nouns on the host."""
+        left_out = dict(self.left_out)
+        unreached = tuple((name, "no gradient came to it") for name in self.pending)
+        self.pending.clear()
+        replays = self.replays
+        known_loops = [known for loop in self.loops for known in self.norms_of_loop(loop)]
+        scales = [] if self.scale is None else [self.scale]
 
-    def fades_of_loop(self, loop: Loop, factor: float) -> list[TimeFade]:
-        """A loop's fades: of its outputs, and of an LSTM cell's states."""
+        def read(snapshot: Snapshot, arrays: Sequence[FloatArray]) -> tuple[Snapshot, LeftOut]:
+            host = iter(arrays)
+            factor = 1.0 / float(next(host)[0]) if scales else 1.0
+            fades: list[TimeFade] = []
+            for name, parts in replays.items():
+                found = [read_replay(replay, [next(host) for _ in replay.tensors()]) for replay in parts]
+                reason = next((one.not_measured for one in found if one.not_measured is not None), None)
+                if reason is not None:
+                    left_out[name] = reason
+                if len(found) == 1 or all(one.paths for one in found):
+                    fades += fades_of_replays(name, found, factor)
+            for layer, state, norms in known_loops:
+                by_time = np.concatenate([next(host) for _ in norms])
+                fades.append(filled(TimeFade(layer), fade_of_calls(by_time), state, factor))
+            return replace(snapshot, fades=tuple(fades)), (*left_out.items(), *unreached)
+
+        tensors = [tensor for parts in replays.values() for replay in parts for tensor in replay.tensors()]
+        return Findings([*scales, *tensors, *(norm for _, _, norms in known_loops for norm in norms)], read)
+
+    def norms_of_loop(self, loop: Loop) -> list[tuple[str, str, list[Tensor]]]:
+        """The norms along a loop, of its outputs and of an LSTM cell's states: layer, which state, call by call."""
         found = []
         for state, norms in (("hidden", self.loop_norms), ("cell", self.state_norms)):
             known = [norms[id(call)] for call in loop.calls if id(call) in norms]
             if len(known) > 1:
-                found.append(filled(TimeFade(loop.layer), fade_of_calls(fetch_numbers(known)), state, factor))
+                found.append((loop.layer, state, known))
         return found
 
 
@@ -253,6 +265,6 @@ def start_recurrence(setting: StepSetting) -> Collector:
     found = RecurrenceCollector(setting)
     functions: dict[str, Callable[..., Any]] = {
         name: getattr(found, name)
-        for name in ("before_call", "after_call", "on_gradient", "before_backward", "after_backward", "finish")
+        for name in ("before_call", "after_call", "on_gradient", "before_backward", "after_backward", "end")
     }
     return Collector(**functions)

@@ -99,9 +99,12 @@ class Arranged:
         return found
 
     def examples(self, rows: slice | Tensor) -> "Arranged":
-        """Some of the sequences."""
+        """Some of the sequences, by a slice or by indices on the host."""
         hidden, cell = self.states
         hidden_gradient, cell_gradient = self.state_gradients
+        lengths = None if self.lengths is None else self.lengths[rows]
+        if isinstance(rows, Tensor):
+            rows = rows.to(self.inputs.device, non_blocking=True)
         return replace(
             self,
             inputs=self.inputs[:, rows],
@@ -109,7 +112,7 @@ class Arranged:
             output_gradient=self.output_gradient[:, rows],
             states=(hidden[:, rows], None if cell is None else cell[:, rows]),
             state_gradients=(hidden_gradient[:, rows], None if cell_gradient is None else cell_gradient[:, rows]),
-            lengths=None if self.lengths is None else self.lengths[rows],
+            lengths=lengths,
             is_running=None if self.is_running is None else self.is_running[:, rows],
             masks=None if self.masks is None else tuple(mask[:, rows] for mask in self.masks),
         )

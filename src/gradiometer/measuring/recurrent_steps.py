@@ -193,6 +193,7 @@ def run_forward(
     is_running: Tensor | None,
     *,
     is_reverse: bool,
+    known: Tensor | None = None,
 ) -> Trace:
     """Run one layer and direction over a batch of sequences.
 
@@ -203,6 +204,12 @@ def run_forward(
         state: Initial hidden state and (LSTM) cell state.
         is_running: time batch 1, False where a sequence has ended; None where all are equally long.
         is_reverse: It runs from the last time step to the first.
+        known: time batch outputs, hidden states that the layer is known to have had; each step then begins from the
+            known one, so that roundings do not grow from step to step where weights are large. None to begin each
+            from what the step before gave.
+
+    Returns:
+        What the steps gave, and what going back needs.
     """
     step, _ = STEPS[mode]
     drive = F.linear(inputs, weights.input, weights.input_bias)
@@ -213,7 +220,7 @@ def run_forward(
         running = None if is_running is None else is_running[time]
         after, cell_after, saved[time] = step(weights, drive[time], hidden, cell)
         outputs[time] = where_running(after, running)
-        hidden = where_running(after, running, hidden)
+        hidden = where_running(after if known is None else known[time], running, hidden)
         if cell is not None and cell_after is not None:
             cell = where_running(cell_after, running, cell)
     return Trace(torch.stack(outputs), saved)

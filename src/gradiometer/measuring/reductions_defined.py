@@ -27,6 +27,12 @@ Table: TypeAlias = Float[Tensor, "tensor 4"]
 Counts are exact up to 2^53. An empty tensor has a row of zeros.
 """
 
+SQUARE_COLUMNS = slice(SQUARE_SUM, None, NONFINITE_COUNT)
+"""The columns of a table that a norm takes: the first and the last."""
+
+SquareTable: TypeAlias = Float[Tensor, "tensor 2"]
+"""These columns of a `Table` alone."""
+
 Reduction: TypeAlias = Callable[[Sequence[Tensor]], Table]
 
 

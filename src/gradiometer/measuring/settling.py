@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -59,8 +61,8 @@ class Copies(Protocol):
     def is_there(self) -> bool:
         """Whether all have arrived; asks, and does not wait."""
 
-    def numbers(self) -> list[float]:
-        """The numbers; waits for those that are still on their way."""
+    def elements(self) -> NDArray[np.float64]:
+        """The elements of all tensors, one after the other; waits for those that are still on their way."""
 
 
 def any_on_gpu(tensors: Sequence[Tensor]) -> bool:
@@ -72,7 +74,7 @@ class Settling:
     """Full steps that wait for their numbers, oldest first.
 
     Args:
-        copy: Starts the copy of 0-dimensional tensors to the host.
+        copy: Starts the copy of tensors to the host.
         is_behind: Whether numbers are to be copied behind the training; where not, they are there already.
     """
 
@@ -83,14 +85,14 @@ class Settling:
     ) -> None:
         self.copy = copy
         self.is_behind = is_behind
-        self._waiting: deque[tuple[Copies, Callable[[list[float]], None]]] = deque()
+        self._waiting: deque[tuple[Copies, Callable[[NDArray[np.float64]], None]]] = deque()
 
-    def send(self, tensors: Sequence[Tensor], finish: Callable[[list[float]], None]) -> None:
+    def send(self, tensors: Sequence[Tensor], finish: Callable[[NDArray[np.float64]], None]) -> None:
         """Copy numbers to the host behind the training.
 
         Args:
-            tensors: 0-dimensional tensors.
-            finish: Called with their numbers, in a later step.
+            tensors: Tensors of any shapes and real formats.
+            finish: Called with their elements, one tensor's after the other's, in a later step.
         """
         self._waiting.append((self.copy(tensors), finish))
 
@@ -98,10 +100,10 @@ class Settling:
         """Finish the steps whose numbers have arrived, in their order; nothing is waited for."""
         while self._waiting and self._waiting[0][0].is_there:
             copies, finish = self._waiting.popleft()
-            finish(copies.numbers())
+            finish(copies.elements())
 
     def flush(self) -> None:
         """Finish all steps; waits for the device."""
         while self._waiting:
             copies, finish = self._waiting.popleft()
-            finish(copies.numbers())
+            finish(copies.elements())

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gradiometer.measuring.calls import Call
-from gradiometer.measuring.observing import InputStats
+from gradiometer.measuring.inputs import InputStats
 from gradiometer.measuring.parameters import Measured, Watched
 from gradiometer.measuring.ranks_shards import local_of
 from gradiometer.measuring.statistics import Number
+from gradiometer.measuring.targets import TargetFigures
 from gradiometer.measuring.trunk import TrunkEntry, open_chains
 from gradiometer.measuring.unit_windows import UnitWindow
 from gradiometer.schema import LayerStats, ParameterStats, Snapshot
@@ -38,6 +39,8 @@ class StepMaterial:
         measured: What was seen of them.
         inputs: The first root's input.
         loss: Mean loss, already a number.
+        targets: Its targets.
+        stale_norm: Norm of the gradients that were there before the first backward; None where there was none.
     """
 
     step: int
@@ -49,6 +52,8 @@ class StepMaterial:
     measured: Mapping[int, Measured]
     inputs: InputStats | None
     loss: float | None
+    targets: TargetFigures = TargetFigures()
+    stale_norm: Number | None = None
 
 
 @dataclass(slots=True)
@@ -94,13 +99,17 @@ def fetch(tensors: Sequence[Tensor]) -> list[float]:
     return found
 
 
-Shares: TypeAlias = Mapping[str, tuple[Number | None, Number | None, int]]
-"""By layer the shares of saturated and dead units and the examples that they were judged on."""
+Shares: TypeAlias = Mapping[str, tuple[Number | None, Number | None, int, Number | None]]
+"""By layer the shares of saturated and dead units, the examples that they were judged on, the share of linear units."""
+
+
+NOT_JUDGED = (None, None, None, None)
+"""Stands for the shares of a layer that has no window."""
 
 
 def judge_units(material: StepMaterial) -> Shares:
     """Judge the units of all windows as they are now: the next step changes them."""
-    return {name: window.shares() for name, window in material.windows.items()}
+    return {name: (*window.shares(), window.linear_share()) for name, window in material.windows.items()}
 
 
 def tensors_of(material: StepMaterial, shares: Shares) -> list[Tensor]:
@@ -108,9 +117,11 @@ def tensors_of(material: StepMaterial, shares: Shares) -> list[Tensor]:
     inputs = material.inputs
     tensors = [
         *call_tensors(material.calls),
-        *(tensor for saturated, dead, _ in shares.values() for tensor in (saturated, dead)),
+        *(tensor for saturated, dead, _, linear in shares.values() for tensor in (saturated, dead, linear)),
         *parameter_tensors(material.measured.values()),
-        *((inputs.mean, inputs.rms, inputs.greatest) if inputs else ()),
+        *((inputs.mean, inputs.rms, inputs.greatest, inputs.spread) if inputs else ()),
+        *material.targets.numbers,
+        material.stale_norm,
     ]
     return [tensor for tensor in tensors if isinstance(tensor, Tensor)]
 
@@ -126,7 +137,7 @@ def build_snapshot(material: StepMaterial, shares: Shares, numbers: Numbers) -> 
         shares: Its units as they were judged when it ended.
         numbers: The numbers of `tensors_of`.
     """
-    inputs = material.inputs
+    inputs, targets = material.inputs, material.targets
     sums = sum_calls(material, numbers)
     fill_chains(material.trunk, sums)
     reference = find_reference(material, sums)
@@ -135,10 +146,9 @@ def build_snapshot(material: StepMaterial, shares: Shares, numbers: Numbers) -> 
     positions = {entry.layer: rank for rank, entry in enumerate(trunk)}
     layers = []
     for name, layer_sums in [*sums.items(), *joins.items()]:
-        saturated, dead, examples = shares.get(name, (None, None, None))
-        layers.append(
-            layer_stats(name, layer_sums, reference, positions.get(name), numbers(saturated), numbers(dead), examples)
-        )
+        saturated, dead, examples, linear = shares.get(name, NOT_JUDGED)
+        units = (numbers(saturated), numbers(dead), examples, numbers(linear))
+        layers.append(layer_stats(name, layer_sums, reference, positions.get(name), units))
     return Snapshot(
         step=material.step,
         layers=tuple(layers),
@@ -150,6 +160,13 @@ def build_snapshot(material: StepMaterial, shares: Shares, numbers: Numbers) -> 
         input_mean=numbers(inputs.mean) if inputs else None,
         input_rms=numbers(inputs.rms) if inputs else None,
         input_greatest=numbers(inputs.greatest) if inputs else None,
+        input_spread_db=ratio_db(finite(numbers(inputs.spread)), 1.0) if inputs else None,
+        stale_gradient_norm=finite(numbers(material.stale_norm)),
+        target_mean=finite(numbers(targets.mean)),
+        target_rms=finite(numbers(targets.rms)),
+        target_greatest=finite(numbers(targets.greatest)),
+        constant_loss=finite(numbers(targets.constant_loss)),
+        batch_accuracy=finite(numbers(targets.accuracy)),
     )
 
 
@@ -167,7 +184,7 @@ def parameter_tensors(found: Iterable[Measured]) -> Iterable[Number | None]:
     for measured in found:
         yield from (measured.gradient_norm, measured.gradient_nonfinite, measured.clipped_norm)
         yield from (measured.weight_norm, measured.weight_nonfinite, measured.sampled_norm)
-        yield from (measured.update_norm, measured.gradient_zeros, measured.gradient_greatest)
+        yield from (measured.update_norm, measured.gradient_zeros, measured.gradient_greatest, measured.twin_share)
 
 
 def sum_calls(material: StepMaterial, numbers: Numbers) -> dict[str, LayerSums]:
@@ -255,11 +272,10 @@ def layer_stats(
     sums: LayerSums,
     reference: float | None,
     trunk_position: int | None,
-    saturated_share: float | None,
-    dead_share: float | None,
-    window_examples: int | None,
+    units: tuple[float | None, float | None, int | None, float | None],
 ) -> LayerStats:
-    """One layer's sums as `LayerStats`."""
+    """One layer's sums, and what was judged of its units, as `LayerStats`."""
+    saturated_share, dead_share, window_examples, linear_share = units
     output_gradient, input_gradient = finite(sums.output_gradient), finite(sums.input_gradient)
     output = finite(sums.output)
     return LayerStats(
@@ -275,6 +291,7 @@ def layer_stats(
         window_examples=window_examples,
         output_nonfinite_count=sums.output_nonfinite,
         gradient_nonfinite_count=sums.gradient_nonfinite,
+        linear_share=linear_share,
     )
 
 
@@ -291,6 +308,8 @@ def parameter_stats(watched: Watched, measured: Measured, numbers: Numbers) -> P
         update_ratio=update / before if update is not None and before and math.isfinite(update / before) else None,
         update_rms=scaled(update, sample_size),
         learning_rate=measured.learning_rate,
+        weight_decay=measured.weight_decay,
+        twin_share=numbers(measured.twin_share),
         gradient_zero_share=zero_share(numbers(measured.gradient_zeros), watched.tensor),
         gradient_greatest=numbers(measured.gradient_greatest),
         gradient_nonfinite_count=int(numbers(measured.gradient_nonfinite) or 0),

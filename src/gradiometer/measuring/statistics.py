@@ -31,6 +31,8 @@ def measure_norm(tensor: Tensor) -> Tensor:
         5.0000...e-30
     """
     tensor = tensor.detach()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
     is_half = tensor.dtype in (torch.float16, torch.bfloat16)
     norm: Tensor = torch.linalg.vector_norm(tensor, dtype=torch.float32 if is_half else None)
     if norm.device.type == "cpu" and norm.dtype == torch.float32:
@@ -64,7 +66,7 @@ def split_norm(tensor: Tensor) -> tuple[Number, Number]:
     if tensor.device.type != "cpu":
         return measure_norm(tensor), count_nonfinite(tensor)
     if tensor.dtype == torch.float32:
-        value: float = torch.linalg.vector_norm(tensor.detach()).item()
+        value: float = torch.linalg.vector_norm(tensor.detach() if tensor.requires_grad else tensor).item()
         if SAFE_NORM < value < 1.0 / SAFE_NORM:
             return value, 0
     value = measure_norm(tensor).item()

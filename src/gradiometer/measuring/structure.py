@@ -59,9 +59,10 @@ def entries_of(path: Sequence[Call]) -> tuple[TrunkEntry, ...]:
     """Name the trunk's entries and what lies between two of them.
 
     Returns:
-        The entries; empty where a layer comes twice (a cell called once per time step: its calls are one layer).
+        The entries; empty where a layer comes twice (a cell called once per time step: its calls are one layer), and
+        where the loss does not depend on the network.
     """
-    if len({call.layer for call in path}) < len(path):
+    if not path or len({call.layer for call in path}) < len(path):
         return ()
     entries: list[TrunkEntry] = []
     for call, deeper in zip(path, [*path[1:], None], strict=True):

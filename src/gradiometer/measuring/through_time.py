@@ -3,7 +3,9 @@
 The fused layers (`nn.RNN`, `nn.LSTM`, `nn.GRU`) show neither their hidden states' gradients nor their inner layers. So
 their forward pass is run again from weights, input and initial state, compared with what the fused layer gave, and
 taken back by hand from the loss gradient at its output and final state. A gradient at a hidden state is total: what
-the state contributes through its own output and all that later steps bring back.
+the state contributes through its own output and all that later steps bring back. The last layer's output is its hidden
+states, so each of its steps is replayed from the state that was there: where weights are so large that the gradient
+explodes, roundings would grow as fast from step to step.
 
 Dropout between layers hides the inner layers' inputs. On the CPU it is drawn again from the random state before the
 call, with a generator of its own, and the comparison proves that it is the same. Elsewhere the last layer of an
@@ -18,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from gradiometer.measuring.autocast import without_autocast
 from gradiometer.measuring.recurrent_arguments import Arranged, RecurrentUse, arrange
 from gradiometer.measuring.recurrent_steps import StateGradients, Trace, run_backward, run_forward, weights_of
 
@@ -114,6 +117,10 @@ class Replay:
     example_count: int
     not_measured: str | None = None
 
+    def tensors(self) -> list[Tensor]:
+        """What has to come to the host."""
+        return [*self.squares.values(), *([] if self.difference is None else [self.difference])]
+
 
 def replay_recurrent(use: RecurrentUse, *, most_examples: int | None = None) -> Replay:
     """Replay one call of a recurrent layer; the device is not waited for.
@@ -127,7 +134,7 @@ def replay_recurrent(use: RecurrentUse, *, most_examples: int | None = None) -> 
         Numbers on the device, for `read_replay`.
     """
     module = use.module
-    with torch.no_grad(), torch.autocast(use.output_data.device.type, enabled=False):
+    with torch.no_grad(), without_autocast(use.output_data.device):
         arranged = arrange(use, most_examples)
         hides_inputs = module.training and module.dropout > 0.0 and module.num_layers > 1 and arranged.masks is None
         reason = None
@@ -177,12 +184,15 @@ def replay_layers(replay: Replay, module: nn.RNNBase, arranged: Arranged) -> Non
 
 
 def forward_layer(module: nn.RNNBase, part: Arranged, layer: int, inputs: Tensor) -> list[Trace]:
-    """Run one layer forward in all its directions."""
-    traces = []
-    for is_reverse in directions(module):
+    """Run one layer forward in all its directions; the last one's output shows its hidden states."""
+    traces, ways = [], directions(module)
+    shown = part.outputs.chunk(len(ways), dim=-1) if layer == module.num_layers - 1 else [None] * len(ways)
+    for is_reverse, known in zip(ways, shown, strict=True):
         weights = weights_of(module, layer, is_reverse=is_reverse, dtype=inputs.dtype)
-        state = part.state(layer * len(directions(module)) + is_reverse)
-        traces.append(run_forward(module.mode, weights, inputs, state, part.is_running, is_reverse=is_reverse))
+        state = part.state(layer * len(ways) + is_reverse)
+        traces.append(
+            run_forward(module.mode, weights, inputs, state, part.is_running, is_reverse=is_reverse, known=known)
+        )
     return traces
 
 
@@ -236,17 +246,21 @@ def tolerance_of(output: Tensor) -> float:
     return TOLERANCES.get(output.dtype, REDUCED_TOLERANCE)
 
 
-def read_replay(replay: Replay) -> ThroughTime:
-    """Bring a replay's numbers to the host, in one transfer, and judge them.
+def read_replay(replay: Replay, arrays: Sequence[FloatArray] | None = None) -> ThroughTime:
+    """Judge a replay's numbers.
+
+    Args:
+        replay: The replay.
+        arrays: The elements of its `tensors`, a flat array for each; None to fetch them, which waits for the device.
 
     Returns:
         Norms, gains and half-lives; no path, and the reason, where the replay disagrees with the fused layer.
     """
-    numbers = [*replay.squares.values(), *([] if replay.difference is None else [replay.difference.double()])]
-    flat = torch.cat([number.flatten() for number in numbers]).cpu().numpy() if numbers else np.zeros(0)
+    if arrays is None:
+        arrays = [tensor.double().flatten().cpu().numpy() for tensor in replay.tensors()]
     difference = None
     if replay.difference is not None:
-        error, size = flat[-2:]
+        error, size = arrays[-1]
         difference = float(error / size) if size > 0.0 else float(error)
         if not difference <= replay.tolerance:
             reason = f"the replay differs from the fused layer by {difference:.2g} of its greatest output"
@@ -254,7 +268,7 @@ def read_replay(replay: Replay) -> ThroughTime:
     fades = {}
     for number, key in enumerate(replay.squares):
         steps = len(replay.counts)
-        by_time, by_age = flat[2 * steps * number : 2 * steps * (number + 1)].reshape(2, steps)
+        by_time, by_age = arrays[number].reshape(2, steps)
         fades[key] = fade_of(np.sqrt(by_time), np.sqrt(by_age / replay.counts))
     paths = tuple(
         TimePath(layer, is_reverse, fade, fades.get((layer, is_reverse, "cell")))

@@ -41,6 +41,60 @@ half of a float32 and read as its bits, which keeps its smallest numbers on ever
 
 
 @triton.jit
+def read_values(
+    places: tl.tensor,
+    left: tl.tensor,
+    offsets: tl.tensor,
+    element: tl.constexpr,
+    block_size: tl.constexpr,
+) -> tl.tensor:
+    """Read a block, zeros where its tensor has ended, as float32 or float64.
+
+    Args:
+        places: Where its elements lie.
+        left: Elements that the tensor has from its start on.
+        offsets: Numbers of the elements within the block.
+        element: What they are read as, one of `FORMATS`.
+        block_size: Elements of a block.
+    """
+    # Most blocks are full, and without a mask their loads can be wide.
+    if left >= block_size:  # noqa: SIM108 - a kernel's branch
+        values = tl.load(places)
+    else:
+        values = tl.load(places, mask=offsets < left, other=0)
+    if element == tl.int16:
+        values = (values.to(tl.int32) << 16).to(tl.float32, bitcast=True)
+    elif element == tl.float16:
+        values = values.to(tl.float32)
+    return values
+
+
+@triton.jit
+def sum_squares(magnitudes: tl.tensor, greatest: tl.tensor, element: tl.constexpr) -> tl.tensor:
+    """Sum the squares of a block's finite magnitudes, whose greatest is known; float64."""
+    if element == tl.float64:
+        square_sum = tl.sum(magnitudes * magnitudes, axis=0)
+    else:
+        # The exponent of the greatest magnitude, kept where both it and its inverse are normal numbers.
+        exponent = tl.minimum(tl.maximum(greatest.to(tl.int32, bitcast=True) >> 23, 1), 253)
+        scaled = magnitudes * ((254 - exponent) << 23).to(tl.float32, bitcast=True)
+        unit = (exponent << 23).to(tl.float32, bitcast=True).to(tl.float64)
+        square_sum = tl.sum(scaled * scaled, axis=0).to(tl.float64) * unit * unit
+    return square_sum
+
+
+@triton.jit
+def store_row(
+    row: tl.tensor, square_sum: tl.tensor, greatest: tl.tensor, zeros: tl.tensor, nonfinite: tl.tensor
+) -> None:
+    """Write a row of four numbers as float64."""
+    tl.store(row, square_sum.to(tl.float64))
+    tl.store(row + 1, greatest.to(tl.float64))
+    tl.store(row + 2, zeros.to(tl.float64))
+    tl.store(row + 3, nonfinite.to(tl.float64))
+
+
+@triton.jit
 def reduce_blocks(
     addresses: tl.tensor,
     sizes: tl.tensor,
@@ -71,36 +125,15 @@ def reduce_blocks(
     if is_aligned:
         first = tl.multiple_of(first, 16)
     offsets = tl.arange(0, block_size)
-    places = first + start + offsets
-    # Most blocks are full, and without a mask their loads can be wide.
-    if left >= block_size:  # noqa: SIM108 - a kernel's branch
-        values = tl.load(places)
-    else:
-        values = tl.load(places, mask=offsets < left, other=0)
-    if element == tl.int16:
-        values = (values.to(tl.int32) << 16).to(tl.float32, bitcast=True)
-    elif element == tl.float16:
-        values = values.to(tl.float32)
+    values = read_values(first + start + offsets, left, offsets, element, block_size)
     magnitudes = tl.abs(values)
     is_finite = magnitudes < float("inf")
     magnitudes = tl.where(is_finite, magnitudes, 0.0)
     greatest = tl.max(magnitudes, axis=0)
-    padding = tl.maximum(block_size - left, 0)
-    zeros = tl.sum((values == 0.0).to(tl.int32), axis=0) - padding
+    zeros = tl.sum((values == 0.0).to(tl.int32), axis=0) - tl.maximum(block_size - left, 0)
     nonfinite = block_size - tl.sum(is_finite.to(tl.int32), axis=0)
-    if element == tl.float64:
-        square_sum = tl.sum(magnitudes * magnitudes, axis=0)
-    else:
-        # The exponent of the greatest magnitude, kept where both it and its inverse are normal numbers.
-        exponent = tl.minimum(tl.maximum(greatest.to(tl.int32, bitcast=True) >> 23, 1), 253)
-        scaled = magnitudes * ((254 - exponent) << 23).to(tl.float32, bitcast=True)
-        unit = (exponent << 23).to(tl.float32, bitcast=True).to(tl.float64)
-        square_sum = tl.sum(scaled * scaled, axis=0).to(tl.float64) * unit * unit
-    row = partials + program.to(tl.int64) * 4
-    tl.store(row, square_sum)
-    tl.store(row + 1, greatest.to(tl.float64))
-    tl.store(row + 2, zeros.to(tl.float64))
-    tl.store(row + 3, nonfinite.to(tl.float64))
+    square_sum = sum_squares(magnitudes, greatest, element)
+    store_row(partials + program.to(tl.int64) * 4, square_sum, greatest, zeros, nonfinite)
 
 
 @triton.jit
@@ -134,11 +167,8 @@ def join_blocks(
         greatest = tl.maximum(greatest, tl.load(rows + 1, mask=is_there, other=0.0))
         zeros += tl.load(rows + 2, mask=is_there, other=0.0)
         nonfinite += tl.load(rows + 3, mask=is_there, other=0.0)
-    row = table + tensor * 4
-    tl.store(row, tl.sum(square_sums, axis=0))
-    tl.store(row + 1, tl.max(greatest, axis=0))
-    tl.store(row + 2, tl.sum(zeros, axis=0))
-    tl.store(row + 3, tl.sum(nonfinite, axis=0))
+    square_sum, most = tl.sum(square_sums, axis=0), tl.max(greatest, axis=0)
+    store_row(table + tensor * 4, square_sum, most, tl.sum(zeros, axis=0), tl.sum(nonfinite, axis=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,21 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import median
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 from torch.optim import Optimizer
 
 from gradiometer.measuring.budget import Budget
 from gradiometer.measuring.calls import Call
-from gradiometer.measuring.collecting import Batches, Collector, LeftOut, StepSetting, Stopwatch
+from gradiometer.measuring.collecting import (
+    Batches,
+    Collector,
+    Findings,
+    FloatArray,
+    LeftOut,
+    StepSetting,
+    Stopwatch,
+)
 from gradiometer.measuring.dear import DEAR_MEASUREMENTS, DearMeasurement
 from gradiometer.measuring.loaders import LoaderWatch
 from gradiometer.measuring.network import Network, has_loops
@@ -46,6 +55,33 @@ class Account:
     last_step: int = -1
     spent_seconds: float = 0.0
     costs_seconds: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTurn:
+    """A turn whose step has ended, before its numbers are read.
+
+    Attributes:
+        measurement: Whose turn it was.
+        findings: What was found.
+        stopwatch: Times it.
+    """
+
+    measurement: str
+    findings: Findings
+    stopwatch: Stopwatch
+
+    def read(self, snapshot: Snapshot, elements: FloatArray) -> Snapshot:
+        """Add to the step's snapshot what was found.
+
+        Args:
+            snapshot: The snapshot.
+            elements: Elements of the tensors of its findings, one after the other.
+        """
+        sizes = [tensor.numel() for tensor in self.findings.tensors]
+        arrays = np.split(elements, np.cumsum(sizes)[:-1]) if sizes else []
+        snapshot, left_out = self.stopwatch.timed(self.findings.read)(snapshot, arrays)
+        return replace(snapshot, turn=Turn(self.measurement, self.stopwatch.seconds, left_out))
 
 
 class Turns:
@@ -141,11 +177,6 @@ class Turns:
             self._has_loops = has_loops(calls, modules)
 
     @property
-    def is_under_way(self) -> bool:
-        """Whether this step is somebody's turn."""
-        return self._chosen is not None
-
-    @property
     def seconds(self) -> float:
         """Time that the turn under way has taken, 0 where there is none."""
         return self._stopwatch.seconds
@@ -171,14 +202,12 @@ class Turns:
         own_seconds = self.budget.turns_seconds / count
         return account.spent_seconds + cost_seconds <= own_seconds and self.budget.has_room(core_seconds + cost_seconds)
 
-    def finish(self, snapshot: Snapshot) -> Snapshot:
-        """Add to a step's snapshot what the turn has found."""
+    def end(self) -> EndedTurn | None:
+        """End the turn under way; None where there is none. No device is waited for."""
         if self._chosen is None:
-            return snapshot
-        left_out: LeftOut = ()
-        if self._collector.finish is not None:
-            snapshot, left_out = self._collector.finish(snapshot)
-        return replace(snapshot, turn=Turn(self._chosen, self._stopwatch.seconds, left_out))
+            return None
+        findings = self._collector.end() if self._collector.end is not None else Findings((), read_nothing)
+        return EndedTurn(self._chosen, findings, self._stopwatch)
 
     def account(self, step: int, cost_seconds: float) -> None:
         """Book what the turn of a step that has ended cost, and let go of it."""
@@ -210,6 +239,11 @@ class Turns:
             for name, account in self.accounts.items()
             if account.turn_count
         }
+
+
+def read_nothing(snapshot: Snapshot, arrays: Sequence[FloatArray]) -> tuple[Snapshot, LeftOut]:
+    """Add nothing to a snapshot: what a measurement that ends with nothing has found."""
+    return snapshot, ()
 
 
 def unguarded(function: Callable[..., None]) -> Callable[..., None]:

@@ -86,7 +86,7 @@ def read_parameters(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], 
         Their ids [parameter], and they.
     """
     rows = connection.execute(
-        "SELECT parameter_id, name, layer, shape_json, dtype, is_trainable, is_optimized FROM parameter"
+        "SELECT parameter_id, name, layer, shape_json, dtype, is_trainable, is_optimized, optimizer FROM parameter"
         " ORDER BY parameter_id LIMIT ?",
         (MAX_LAYER_COUNT + 1,),
     ).fetchall()
@@ -98,8 +98,9 @@ def read_parameters(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], 
             dtype=as_text(dtype),
             is_trainable=bool(is_trainable),
             is_optimized=bool(is_optimized),
+            optimizer=_text_or_none(optimizer),
         )
-        for _, name, layer, shape, dtype, is_trainable, is_optimized in rows
+        for _, name, layer, shape, dtype, is_trainable, is_optimized, optimizer in rows
     )
 
 
@@ -143,7 +144,7 @@ def _ids(rows: list[Row]) -> NDArray[np.int64]:
 
 
 def _layer(row: Row) -> Layer:
-    _, parameters, name, kind, role, position, call_site, activation, greatest_slope, *counts = row
+    _, parameters, name, kind, role, position, call_site, activation, greatest_slope, *counts, dropped_share = row
     unit_count, fan_in, fan_out = map(as_whole_or_none, counts)
     if role not in get_args(Role):
         raise ValueError(f"role {role!r}")
@@ -159,6 +160,7 @@ def _layer(row: Row) -> Layer:
         fan_in=fan_in,
         fan_out=fan_out,
         parameters=_texts(as_list(parameters)),
+        dropped_share=as_number_or_none(dropped_share),
     )
 
 

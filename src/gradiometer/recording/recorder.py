@@ -26,7 +26,7 @@ from gradiometer.recording.opening import (
     read_mounts,
 )
 from gradiometer.recording.reader import read_run, run_from
-from gradiometer.recording.rows import RowWriter, row_count_of
+from gradiometer.recording.rows import RowWriter, byte_count_of, row_count_of
 from gradiometer.recording.thinning import make_room
 from gradiometer.schema import Event, Run
 
@@ -39,8 +39,11 @@ MAX_WAITING_ROWS = 2_000_000
 FORK_WAIT_SECONDS = 1.0
 """How long a fork waits for a commit in progress."""
 
-BYTES_PER_ROW = 100
-"""About what a row takes in the file; decides how many are written before the bound is looked at again."""
+PART_SHARE = 0.04
+"""Share of the bound that is written before the bound is looked at again."""
+
+MOST_PART_BYTES = 2 * 2**20
+"""Bytes written in one transaction at most."""
 
 
 class RecordingThread(threading.Thread):
@@ -240,17 +243,18 @@ class Recorder:
             self._finish()
 
     def _take(self, tickets: list[threading.Event]) -> list[Any]:
-        """Take items off the queue, a twentieth of the bound at most; waiting flushes go to the tickets."""
-        row_limit = min(20_000, max(64, self.max_bytes // BYTES_PER_ROW // 20))
+        """Take items off the queue, a twentieth of the bound or one too many; waiting flushes go to the tickets."""
+        byte_limit = min(MOST_PART_BYTES, PART_SHARE * self.max_bytes)
         part: list[Any] = []
-        row_count = 0
-        while self.queue and row_count < row_limit:
+        row_count = byte_count = 0
+        while self.queue and byte_count < byte_limit:
             item = self.queue.popleft()
             if isinstance(item, threading.Event):
                 tickets.append(item)
             else:
                 part.append(item)
                 row_count += row_count_of(item)
+                byte_count += byte_count_of(item)
         self.taken_rows += row_count
         return part
 

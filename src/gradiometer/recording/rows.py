@@ -13,7 +13,7 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any
 
-from gradiometer.recording.turn_rows import turn_row_count, turn_tables
+from gradiometer.recording.turn_rows import turn_byte_count, turn_row_count, turn_tables
 from gradiometer.schema import (
     LAYER_COLUMNS,
     PARAMETER_COLUMNS,
@@ -35,6 +35,9 @@ MAX_TEXT_LENGTH = 1_000_000
 MAX_EVENT_COUNT = 10_000
 """Events beyond this many are not written: what happens every step is no event."""
 
+VALUE_BYTES = 9
+"""A number in the file, with what says that it is one."""
+
 ROWS_AT_ONCE = (48, 8, 1)
 """Rows per statement, tried in this order; few sizes, so that prepared statements are found again. SQLite before
 3.32 takes 999 values in a statement: 48 rows of 20 columns stay below."""
@@ -50,8 +53,9 @@ LAYER_FIELDS = (
     "unit_count",
     "fan_in",
     "fan_out",
+    "dropped_share",
 )
-PARAMETER_FIELDS = ("name", "layer", "dtype", "is_trainable", "is_optimized")
+PARAMETER_FIELDS = ("name", "layer", "dtype", "is_trainable", "is_optimized", "optimizer")
 TRIAL_FIELDS = (
     "seed",
     "sieve",
@@ -147,6 +151,18 @@ def row_count_of(item: Any) -> int:
     if isinstance(item, Snapshot):
         return 1 + len(item.layers) + len(item.parameters) + turn_row_count(item)
     return 1 + len(item.losses) if isinstance(item, StepStats) else 1
+
+
+def byte_count_of(item: Any) -> int:
+    """About how many bytes of the file an item takes at most."""
+    if isinstance(item, Snapshot):
+        layers = len(item.layers) * (2 + len(LAYER_COLUMNS))
+        parameters = len(item.parameters) * (2 + len(PARAMETER_COLUMNS))
+        return VALUE_BYTES * (1 + len(SNAPSHOT_COLUMNS) + layers + parameters) + turn_byte_count(item)
+    if isinstance(item, dict):
+        return sum(map(len, item.values()))
+    text_length = len(item.text) if isinstance(item, Event) else 0
+    return VALUE_BYTES * len(STEP_COLUMNS) * row_count_of(item) + text_length
 
 
 @dataclass(frozen=True, slots=True)

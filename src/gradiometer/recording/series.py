@@ -26,6 +26,7 @@ TURN_COLUMNS = frozenset(
         "gradient_rank",
         "similarity_example_count",
         "gradient_subnormal_share",
+        "twin_share",
     }
 )
 """Columns of dear measurements, empty in most rows: they are read by themselves, from the rows that have them."""

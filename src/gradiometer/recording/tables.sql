@@ -1,4 +1,4 @@
--- The run file, version 2. Nothing in it is code: numbers, plain text, and JSON where a value has parts.
+-- The run file, version 3. Nothing in it is code: numbers, plain text, and JSON where a value has parts.
 -- NULL in a column of numbers means "not measured". SQLite turns a NaN into NULL, so what was not finite is counted in
 -- columns of its own. Levels and gains are in dB; "rms", "norm" and "loss" have the unit of the tensor they come from;
 -- a "share" lies between 0 and 1; "step" is the index of an optimizer step, from 0.
@@ -20,6 +20,7 @@ CREATE TABLE layer (
     unit_count INTEGER,
     fan_in INTEGER,                        -- count of inputs
     fan_out INTEGER,                       -- count of outputs
+    dropped_share REAL,                    -- probability with which it drops values in training
     parameters_json TEXT NOT NULL          -- names of its parameters
 );
 
@@ -29,6 +30,7 @@ CREATE TABLE parameter (
     layer TEXT,                            -- name of the layer that owns it
     shape_json TEXT NOT NULL,              -- elements along each axis
     dtype TEXT NOT NULL,                   -- number format
+    optimizer TEXT,                        -- class of the optimizer that holds it
     is_trainable INTEGER NOT NULL,         -- 0 or 1
     is_optimized INTEGER NOT NULL          -- 0 or 1
 );
@@ -40,6 +42,13 @@ CREATE TABLE snapshot (
     input_mean REAL,                       -- unit of the input
     input_rms REAL,                        -- unit of the input
     input_greatest REAL,                   -- greatest absolute value, unit of the input
+    input_spread_db REAL,                  -- greatest feature over the median one
+    stale_gradient_norm REAL,              -- of gradients left from earlier steps
+    target_mean REAL,                      -- unit of the loss' targets
+    target_rms REAL,                       -- unit of the targets
+    target_greatest REAL,                  -- greatest absolute value, unit of the targets
+    constant_loss REAL,                    -- of the best constant guess over all targets so far
+    batch_accuracy REAL,                   -- a share
     measuring_seconds REAL
 );
 
@@ -62,6 +71,7 @@ CREATE TABLE layer_statistics (
     gradient_similarity REAL,              -- mean cosine between the gradients at its output of two examples, -1 to 1
     gradient_rank REAL,                    -- effective rank of these gradients
     similarity_example_count INTEGER,      -- examples that the four are from
+    linear_share REAL,                     -- of the units, on one straight piece on every example of the window
     PRIMARY KEY (step, layer_id)
 ) WITHOUT ROWID;
 
@@ -79,6 +89,8 @@ CREATE TABLE parameter_statistics (
     weight_nonfinite_count INTEGER,        -- elements
     gradient_greatest REAL,                -- greatest absolute value, before clipping
     gradient_subnormal_share REAL,         -- below the format's smallest normal number, zeros apart
+    weight_decay REAL,                     -- a ratio
+    twin_share REAL,                       -- of the units, with the same weights as another
     PRIMARY KEY (step, parameter_id)
 ) WITHOUT ROWID;
 

@@ -8,31 +8,38 @@ from numpy.typing import NDArray
 
 from gradiometer.errors import RunFileError
 from gradiometer.recording.rows import insert_rows
-from gradiometer.recording.spacing import choose_spaced
+from gradiometer.recording.spacing import Mask, Steps, choose_spaced, spread_kinds
 from gradiometer.units import format_bytes
 
-FULL_SHARE = 0.8
+FULL_SHARE = 0.75
 """Share of the bound at which thinning begins; the rest is room for the next batch and for the write-ahead log."""
 
 THINNED_SHARE = 0.55
 """Share of the bound at which thinning ends, so that it is rare: each time it rewrites much of the file."""
 
-SLICE_ROW_COUNT = 20_000
-"""Rows looked at per transaction, so that the write-ahead log stays small."""
+SLICE_SHARE = 0.03
+"""Share of the bound that is looked at in one transaction, so that the write-ahead log stays small."""
+
+MOST_SLICE_BYTES = 2 * 2**20
+"""Bytes looked at in one transaction at most, however large the file: nobody who reads it waits for long."""
+
+SAMPLED_STEPS = 32
+"""Steps whose size is looked up to know what the others take."""
+
+LISTED_STEPS = 10_000
+"""Steps that are listed at once: Python's lock is held while they are taken over, a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Tables that are thinned together, by the step that they share."""
+    """Tables that are thinned together, by the step that they share; the first has a row for every step."""
 
-    table: str
     tables: tuple[str, ...]
     least_count: int
 
 
-STEP_GROUP = _Group("step", ("step", "loss"), 64)
+STEP_GROUP = _Group(("step", "loss"), 64)
 SNAPSHOT_GROUP = _Group(
-    "snapshot",
     (
         *("snapshot", "layer_statistics", "parameter_statistics"),
         *("turn", "example_statistics", "through_time", "histogram", "unit_marks"),
@@ -63,7 +70,8 @@ def make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
     """Thin what is old where the file comes near its bound.
 
     Kept are the first 20 steps, the newest quarter, a log-spaced set between, and the step at which NaN or infinity
-    began. Each slice is a transaction of its own; a process killed amid thinning leaves a sound file.
+    began; of full measurements about as many for each dear measurement, and with none. Each slice is a transaction of
+    its own; a process killed amid thinning leaves a sound file.
 
     Args:
         connection: A connection outside of any transaction.
@@ -74,53 +82,100 @@ def make_room(connection: sqlite3.Connection, max_bytes: int) -> None:
     """
     if used_bytes(connection) <= FULL_SHARE * max_bytes:
         return
+    slice_bytes = min(MOST_SLICE_BYTES, SLICE_SHARE * max_bytes)
     while used_bytes(connection) > THINNED_SHARE * max_bytes:
-        counts = {group: _count(connection, group.table) for group in (STEP_GROUP, SNAPSHOT_GROUP)}
-        able = {group: count for group, count in counts.items() if count > 2 * group.least_count}
-        if not able:
+        if not _halve_largest(connection, slice_bytes):
             if used_bytes(connection) <= FULL_SHARE * max_bytes:
                 return
             raise RunFileError(f"{format_bytes(max_bytes)} are too small for this network; allow more with max_bytes")
-        _halve(connection, max(able, key=lambda group: able[group] * _rows_per_step(connection, group)))
 
 
-def _count(connection: sqlite3.Connection, table: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+def _halve_largest(connection: sqlite3.Connection, slice_bytes: float) -> bool:
+    """Halve the group that takes most; whether there was one to be halved."""
+    listed = {
+        STEP_GROUP: _sorted_kinds([_list_steps(connection, "SELECT step FROM main.step")]),
+        SNAPSHOT_GROUP: _sorted_kinds(_list_snapshots(connection)),
+    }
+    step_bytes = {
+        group: _bytes_per_step(connection, group, steps)
+        for group, (steps, _) in listed.items()
+        if len(steps) > 2 * group.least_count
+    }
+    for group in sorted(step_bytes, key=lambda group: step_bytes[group] * len(listed[group][0]), reverse=True):
+        steps, kinds = listed[group]
+        mask = _choose_half(steps, kinds)
+        mask |= np.isin(steps, [step for (step,) in connection.execute(FIRST_NONFINITE) if step is not None])
+        if not mask.all():
+            _delete_others(connection, group, steps, mask, slice_count=max(1, int(slice_bytes / step_bytes[group])))
+            return True
+    return False
 
 
-def _rows_per_step(connection: sqlite3.Connection, group: _Group) -> int:
-    """About how many rows one step of a group has, which is what it costs."""
-    if group is STEP_GROUP:
-        return 1 + _count(connection, "loss_site")
-    return 1 + _count(connection, "layer") + _count(connection, "parameter")
+def _list_snapshots(connection: sqlite3.Connection) -> list[Steps]:
+    """Steps of full measurements, those without a dear measurement and those of each one's turns apart."""
+    names = [name for (name,) in connection.execute("SELECT DISTINCT measurement FROM turn ORDER BY measurement")]
+    without = "SELECT step FROM main.snapshot WHERE step NOT IN (SELECT step FROM main.turn)"
+    of_one = "SELECT step FROM main.snapshot WHERE step IN (SELECT step FROM main.turn WHERE measurement = ?)"
+    return [_list_steps(connection, without), *(_list_steps(connection, of_one, name) for name in names)]
 
 
-def _halve(connection: sqlite3.Connection, group: _Group) -> None:
-    """Keep half of a group's steps."""
-    rows = connection.execute(f"SELECT step FROM {group.table} ORDER BY step").fetchall()
-    steps: NDArray[np.int64] = np.array(rows, dtype=np.int64).reshape(-1)
+def _sorted_kinds(parts: list[Steps]) -> tuple[Steps, NDArray[np.int64]]:
+    """Steps of several kinds in their order, and the kind of each."""
+    steps = np.concatenate(parts)
+    kinds = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    order = np.argsort(steps, kind="stable")
+    return steps[order], kinds[order]
+
+
+def _list_steps(connection: sqlite3.Connection, selection: str, *values: str) -> Steps:
+    """Steps that a statement selects, ascending.
+
+    Many come in one row: a row for each would give Python's lock back and ask the training for it again.
+    """
+    page = f"SELECT step FROM ({selection}) WHERE step > ? ORDER BY step LIMIT {LISTED_STEPS}"
+    found = [np.zeros(0, dtype=np.int64)]
+    last = -1
+    while text := connection.execute(f"SELECT group_concat(step) FROM ({page})", (*values, last)).fetchone()[0]:
+        found.append(np.sort(np.fromstring(text, dtype=np.int64, sep=",")))
+        last = int(found[-1][-1])
+    return np.concatenate(found)
+
+
+def _bytes_per_step(connection: sqlite3.Connection, group: _Group, steps: Steps) -> float:
+    """About how many bytes of rows a step of a group takes, by some that are evenly spaced."""
+    places = np.linspace(0, len(steps) - 1, min(SAMPLED_STEPS, len(steps))).astype(np.int64)
+    sample = ",".join(str(step) for step in steps[places])
+    found = 0.0
+    for table in group.tables:
+        columns = [str(row[1]) for row in connection.execute(f"PRAGMA main.table_info({table})")]
+        row_bytes = " + ".join(f"CASE typeof({name}) WHEN 'text' THEN length({name}) ELSE 8 END" for name in columns)
+        statement = f"SELECT total({row_bytes}) FROM main.{table} WHERE step IN ({sample})"
+        found += float(connection.execute(statement).fetchone()[0])
+    return found / len(places)
+
+
+def _choose_half(steps: Steps, kinds: NDArray[np.int64]) -> Mask:
+    """Half of some steps, both ends among them, and of each kind some."""
     keep_count = len(steps) // 2
-    mask = choose_spaced(steps, keep_count, first_count=min(20, keep_count // 4), last_count=keep_count // 4)
-    nonfinite_steps = [step for (step,) in connection.execute(FIRST_NONFINITE) if step is not None]
-    mask |= np.isin(steps, nonfinite_steps)
-    slice_count = max(1, SLICE_ROW_COUNT // _rows_per_step(connection, group))
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept_step (step INTEGER PRIMARY KEY)")
-    for start in range(0, len(steps), slice_count):
-        part = slice(start, start + slice_count)
-        if not mask[part].all():
-            _delete_others(connection, group, steps[part], steps[part][mask[part]])
+    first_count, last_count = min(20, keep_count // 4), keep_count // 4
+    mask = choose_spaced(steps, keep_count, first_count=first_count, last_count=last_count)
+    return spread_kinds(mask, kinds, first_count=first_count, last_count=last_count)
 
 
 def _delete_others(
-    connection: sqlite3.Connection, group: _Group, steps: NDArray[np.int64], kept: NDArray[np.int64]
+    connection: sqlite3.Connection, group: _Group, steps: Steps, kept: Mask, *, slice_count: int
 ) -> None:
-    """Delete a range of steps but for some, in one transaction."""
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("DELETE FROM temp.kept_step")
-    insert_rows(connection, "temp.kept_step", ("step",), [(int(step),) for step in kept])
-    for table in group.tables:
-        connection.execute(
-            f"DELETE FROM main.{table} WHERE step BETWEEN ? AND ? AND step NOT IN (SELECT step FROM temp.kept_step)",
-            (int(steps[0]), int(steps[-1])),
-        )
-    connection.execute("COMMIT")
+    """Delete the rows of a group's steps but for some, so many steps in each transaction."""
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS kept_step (step INTEGER PRIMARY KEY)")
+    others = "step BETWEEN ? AND ? AND step NOT IN (SELECT step FROM temp.kept_step)"
+    for start in range(0, len(steps), slice_count):
+        part = slice(start, start + slice_count)
+        if kept[part].all():
+            continue
+        ends = (int(steps[part][0]), int(steps[part][-1]))
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DELETE FROM temp.kept_step")
+        insert_rows(connection, "temp.kept_step", ("step",), [(step,) for step in steps[part][kept[part]].tolist()])
+        for table in group.tables:
+            connection.execute(f"DELETE FROM main.{table} WHERE {others}", ends)
+        connection.execute("COMMIT")

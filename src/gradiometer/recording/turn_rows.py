@@ -21,6 +21,12 @@ HISTOGRAM_FIELDS = (
 )
 MARK_FIELDS = ("unit_count", "window_examples", "saturated_count", "dead_count", "saturated_json", "dead_json")
 
+FLOAT_TEXT_BYTES, INTEGER_TEXT_BYTES = 22, 8
+"""What a number of a list takes, written as JSON."""
+
+ROW_BYTES = 100
+"""What the other columns of a row take."""
+
 Row = tuple[Any, ...]
 
 Table = tuple[str, tuple[str, ...], list[Row]]
@@ -58,6 +64,18 @@ def turn_row_count(snapshot: Snapshot) -> int:
     """How many rows they are."""
     single = (snapshot.turn is not None) + (snapshot.examples is not None)
     return single + len(snapshot.fades) + len(snapshot.histograms) + len(snapshot.unit_marks)
+
+
+def turn_byte_count(snapshot: Snapshot) -> int:
+    """About how many bytes they take at most: most of it is lists of numbers, written as text."""
+    examples = snapshot.examples
+    size = ROW_BYTES * turn_row_count(snapshot)
+    if examples is not None:
+        indices = examples.data_indices or ()
+        size += FLOAT_TEXT_BYTES * len(examples.norms) + INTEGER_TEXT_BYTES * (len(examples.positions) + len(indices))
+    size += sum(FLOAT_TEXT_BYTES * (len(fade.norms) + len(fade.gains)) for fade in snapshot.fades)
+    size += sum(INTEGER_TEXT_BYTES * len(one.counts) for one in snapshot.histograms)
+    return size + sum(INTEGER_TEXT_BYTES * (len(marks.saturated) + len(marks.dead)) for marks in snapshot.unit_marks)
 
 
 def example_values(stats: ExampleStats) -> Row:

@@ -46,6 +46,27 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one change would make of the network, foretold before it is tried.
+
+    Attributes:
+        cure: Label of the change.
+        quantity: `level` (at the trunk's far end, dB) or `update_ratio`.
+        layer: Layer that it is foretold of.
+        now: The quantity as it is.
+        foretold: What it would be.
+        text: The same in words, without the change.
+    """
+
+    cure: str
+    quantity: Literal["level", "update_ratio"]
+    layer: str
+    now: float
+    foretold: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """A condition found.
 
@@ -61,6 +82,8 @@ class Finding:
         step: First step at which it could be told.
         consequences: Findings that follow from this one.
         other_causes: What else contributes, largest share first.
+        prediction: One change that would balance what is out of balance, and what it would give; None where none is
+            known.
     """
 
     condition: str
@@ -74,6 +97,7 @@ class Finding:
     step: int = 0
     consequences: tuple["Finding", ...] = ()
     other_causes: tuple[Cause, ...] = ()
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)

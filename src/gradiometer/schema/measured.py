@@ -26,6 +26,7 @@ class Layer:
         fan_in: Inputs that one unit sums over, None where it has no weight.
         fan_out: Outputs that one input reaches, None where it has no weight.
         parameters: Names of its own parameters.
+        dropped_share: Probability with which it drops values in training, None for a layer that drops none.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Layer:
     fan_in: int | None = None
     fan_out: int | None = None
     parameters: tuple[str, ...] = ()
+    dropped_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class Parameter:
         dtype: Its number format, as torch names it without the prefix (`float32`).
         is_trainable: It asks for a gradient.
         is_optimized: It is in an optimizer.
+        optimizer: Class of the optimizer that holds it (`AdamW`), None where none does.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Parameter:
     dtype: str
     is_trainable: bool = True
     is_optimized: bool = True
+    optimizer: str | None = None
 
     @property
     def element_count(self) -> int:
@@ -90,6 +94,8 @@ class LayerStats:
         gradient_similarity: Mean cosine between the loss gradients at its output of two examples.
         gradient_rank: Effective rank of these gradients.
         similarity_example_count: Examples that the four are from.
+        linear_share: Share of its units that worked on one and the same straight piece of a piecewise linear
+            activation, its slope not zero, on every example of the window; None for other layers.
     """
 
     layer: str
@@ -109,6 +115,7 @@ class LayerStats:
     gradient_similarity: float | None = None
     gradient_rank: float | None = None
     similarity_example_count: int | None = None
+    linear_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +137,10 @@ class ParameterStats:
         gradient_greatest: Greatest absolute value of its gradient before clipping.
         gradient_subnormal_share: Share of its gradient, other than zero, below the smallest normal number of its
             format.
+        weight_decay: Weight decay of its group.
+        twin_share: Share of its units (rows of a weight of two or more dimensions, at most 256 of them, evenly
+            spaced) whose weights equal those of another to 1e-5 of their size; measured in turns of `units` and in
+            step 0, None otherwise.
     """
 
     parameter: str
@@ -144,6 +155,8 @@ class ParameterStats:
     weight_nonfinite_count: int = 0
     gradient_greatest: float | None = None
     gradient_subnormal_share: float | None = None
+    weight_decay: float | None = None
+    twin_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +172,17 @@ class Snapshot:
         input_mean: Mean of the first root's first floating-point input.
         input_rms: Root mean square of the same.
         input_greatest: Greatest absolute value of the same.
+        input_spread_db: Root mean square of its greatest feature over that of its median feature, dB; features are
+            the channels of an image, else the last axis; those that are zero throughout are left out.
+        stale_gradient_norm: Norm of the gradients that were there when the step's first backward began: left over
+            from earlier steps, 0 where they were zeroed or set to None; None where `torch.autograd.grad` is used.
+        target_mean: Mean of the loss' targets; those that the loss ignores are left out here and below.
+        target_rms: Root mean square of the same.
+        target_greatest: Greatest absolute value of the same.
+        constant_loss: Loss of the best constant guess over all targets seen in full steps so far, reduced as the
+            loss is; None where targets or kind of the loss are not known.
+        batch_accuracy: Share of the targets whose class has the greatest output, where the loss is a cross-entropy
+            over classes; of a binary one the share of the outputs on their target's side.
         measuring_seconds: Time that measuring took in this step.
         turn: The dear measurement whose turn it was, None where none had one.
         examples: What it says of the examples, where it was that measurement's turn; likewise the three below.
@@ -175,6 +199,13 @@ class Snapshot:
     input_mean: float | None = None
     input_rms: float | None = None
     input_greatest: float | None = None
+    input_spread_db: float | None = None
+    stale_gradient_norm: float | None = None
+    target_mean: float | None = None
+    target_rms: float | None = None
+    target_greatest: float | None = None
+    constant_loss: float | None = None
+    batch_accuracy: float | None = None
     measuring_seconds: float | None = None
     turn: Turn | None = None
     examples: ExampleStats | None = None

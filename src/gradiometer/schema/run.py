@@ -152,7 +152,7 @@ class Run:
         """Columns of the layers on the trunk in one snapshot, from the network's output to its input."""
         positions = self.layer_columns["trunk_position"][snapshot_index]
         on_trunk = np.flatnonzero(~np.isnan(positions))
-        return tuple(int(i) for i in on_trunk[np.argsort(positions[on_trunk], kind="stable")])
+        return tuple(on_trunk[np.argsort(positions[on_trunk], kind="stable")].tolist())
 
 
 def columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, FloatArray]:
