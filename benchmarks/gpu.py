@@ -36,7 +36,12 @@ HEAD_START_CYCLES = 50_000_000
 
 
 class Training:
-    """GPT-2 124M in bfloat16 with AdamW; eager or compiled."""
+    """GPT-2 124M in bfloat16 with AdamW.
+
+    Args:
+        batch: Examples of a batch.
+        is_compiled: By `torch.compile`, else eager.
+    """
 
     def __init__(self, batch: int, *, is_compiled: bool) -> None:
         torch.manual_seed(0)
@@ -83,6 +88,7 @@ def waited(step: Callable[[], None], steps: int) -> Callable[[], None]:
 
 
 def measure(batch: int, blocks: int, steps: int, *, is_compiled: bool, is_full: bool) -> None:
+    """Time bare, twin and watched training in turn and print their ratios."""
     bare, twin, watched = (Training(batch, is_compiled=is_compiled) for _ in range(3))
     for training in (bare, twin):
         waited(training.step, 3)()
@@ -123,6 +129,7 @@ def seconds_of(run: Callable[[], object], rounds: int = 50) -> float:
 
 
 def measure_kernel() -> None:
+    """Say what bandwidth the reductions reach, and what share of a copy's that is."""
     training = Training(1, is_compiled=False)
     training.step()
     gradients: Sequence[Tensor] = [one.grad for one in training.model.parameters() if one.grad is not None]
@@ -139,6 +146,7 @@ def measure_kernel() -> None:
 
 
 def main() -> None:
+    """Measure what is asked for; nothing where there is no CUDA device."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["kernel", "eager", "compiled"], help="one part instead of all")
     parser.add_argument("--blocks", type=int, default=20, help="blocks of each training")

@@ -1,10 +1,11 @@
 """How costs grow: a full step's with layers and with parameters, a run file's with full steps, and where it stops.
 
 - layers: stacks of small layers, 10 to 10 000 of them, every step measured in full; extra time of a step for each
-  layer. Linear growth keeps it the same.
+  layer. Linear growth keeps it the same; what is spent in other steps at the default overhead does not grow at all.
 - parameters: four square layers of 10^5 to 10^8 parameters together; extra time for each parameter.
 - file: bytes of the run file for each full step of every workload.
-- bound: a simulated run of 10^6 steps, every hundredth of them full, against `max_bytes`.
+- bound: a simulated run of 10^6 steps, every hundredth of them full, with turns of every dear measurement, against
+  `max_bytes`.
 
     python benchmarks/growth.py [--only layers] [--most-layers 10000] [--most-parameters 1e8]
         [--file-steps 40] [--simulated-steps 1000000]
@@ -13,28 +14,36 @@
 import argparse
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
-from time import perf_counter, process_time
+from statistics import mean, median
+from time import process_time
 
+import numpy as np
 import torch
+from simulated_run import KINDS, fill, full_step_bytes
 from torch import nn
-from workloads import WORKLOADS, Training, Workload, images, momentum, print_machine
+from workloads import STANDARD, WORKLOADS, Training, Workload, images, momentum, print_machine
 
 from gradiometer.measuring.dear import DEAR_MEASUREMENTS
-from gradiometer.recording.writer import RunWriter
-from gradiometer.schema import Layer, LayerStats, Parameter, ParameterStats, Snapshot, StepStats
+from gradiometer.schema import Run
 from gradiometer.session import watch
 
 ROUNDS = 7
 
-SIMULATED_LAYERS = 24
+WATCHED_STEPS = 24
+"""Steps at the default overhead, six of them measured in full."""
 
-SIMULATED_MAX_BYTES = 16 * 2**20
+MIB = 2**20
+
+SIMULATED_LAYERS, SIMULATED_MAX_BYTES = 50, 32 * MIB
+
+FULL_INTERVAL, EVENT_INTERVAL = 100, 1000
 
 
 def stack(layers: int, width: int) -> nn.Module:
+    """An MLP; ReLUs count as layers."""
     parts = [part for _ in range(layers // 2) for part in (nn.Linear(width, width), nn.ReLU())]
     return nn.Sequential(*parts, nn.Linear(width, 10))
 
@@ -62,27 +71,43 @@ def extra_seconds(make: Callable[[], nn.Module], width: int, batch: int) -> tupl
     return median(one for one, _ in times), median(other - one for one, other in times)
 
 
+def watch_seconds(make: Callable[[], nn.Module], width: int, batch: int) -> float:
+    """Time spent in our own code in a step that is not measured in full, at the default overhead; a median."""
+    training = Training(Workload("", make, lambda: images(batch, width), momentum, 1))
+    watching = watch(training.model, training.optimizer)
+    with watching:
+        for _ in range(WATCHED_STEPS):
+            training.step()
+    run = watching.run
+    is_between = ~np.isin(run.steps, run.snapshot_steps)
+    return float(np.median(run.step_columns["measuring_seconds"][is_between]))
+
+
+def growth_line(make: Callable[[], nn.Module], width: int, batch: int, count: int) -> str:
+    """What a step, a full step and a watched step cost, and the full one for each of so many things."""
+    bare, extra = extra_seconds(make, width, batch)
+    watched = watch_seconds(make, width, batch)
+    return (
+        f"bare step {1e3 * bare:9.2f} ms  full step {1e3 * extra:+9.2f} ms, {1e9 * extra / count:11,.1f} ns for each, "
+        f"ratio {(bare + extra) / bare:.2f}  other steps {1e6 * watched:+7.1f} us"
+    )
+
+
 def grow_layers(most: int) -> None:
-    print("layers: extra time of a full step")
+    """Measure ever deeper stacks of small layers in full."""
+    print("layers: extra time of a full step, and of any other at the default overhead")
     for count in (10**power for power in range(1, int(math.log10(most)) + 1)):
-        bare, extra = extra_seconds(lambda count=count: stack(count, 16), 16, 8)
-        print(
-            f"  {count:7,} layers  bare step {1e3 * bare:9.2f} ms  full step {1e3 * extra:+9.2f} ms  "
-            f"{1e6 * extra / count:7.1f} us for each layer  ratio {(bare + extra) / bare:.2f}",
-            flush=True,
-        )
+        print(f"  {count:7,} layers  {growth_line(lambda count=count: stack(count, 16), 16, 8, count)}", flush=True)
 
 
 def grow_parameters(most: float) -> None:
-    print("parameters: extra time of a full step")
+    """Measure four ever wider layers in full."""
+    print("parameters: extra time of a full step, and of any other at the default overhead")
     for power in range(5, int(math.log10(most)) + 1):
         width = round(math.sqrt(10**power / 4))
-        bare, extra = extra_seconds(lambda width=width: stack(8, width), width, 4)
-        print(
-            f"  {4 * width * width:12,} parameters  bare step {1e3 * bare:9.2f} ms  full step {1e3 * extra:+9.2f} ms  "
-            f"{1e9 * extra / (4 * width * width):7.3f} ns for each  ratio {(bare + extra) / bare:.2f}",
-            flush=True,
-        )
+        count = 4 * width * width
+        line = growth_line(lambda width=width: stack(8, width), width, 4, count)
+        print(f"  {count:12,} parameters  {line}", flush=True)
 
 
 def file_bytes(workload: Workload, dear: tuple[str, ...], steps: int) -> float:
@@ -100,54 +125,53 @@ def file_bytes(workload: Workload, dear: tuple[str, ...], steps: int) -> float:
 
 
 def grow_file(steps: int) -> None:
+    """Say by how much run files grow with each full step."""
     print("file: bytes for each full step, without dear measurements and with all of them taking turns")
-    for name, workload in WORKLOADS.items():
+    for name in STANDARD:
+        workload = WORKLOADS[name]
         core, dear = (file_bytes(workload, names, steps) for names in ((), tuple(DEAR_MEASUREMENTS)))
         print(f"  {name} {workload.title:30} {core:10,.0f}  {dear:10,.0f}", flush=True)
 
 
-def simulated_snapshot(step: int) -> Snapshot:
-    value = 1.0 / (1.0 + step)
-    layers = tuple(
-        LayerStats(f"layer{number}", number, value, value, value, -1.0, -1.0) for number in range(SIMULATED_LAYERS)
-    )
-    parameters = tuple(
-        ParameterStats(f"layer{number}.{kind}", value, value, value, value, value, 1e-3)
-        for number in range(SIMULATED_LAYERS)
-        for kind in ("weight", "bias")
-    )
-    return Snapshot(step, layers, parameters, value, value)
-
-
 def fill_file(steps: int) -> None:
-    print(f"bound: {steps:,} simulated steps, every 100th full, max_bytes {SIMULATED_MAX_BYTES / 2**20:.0f} MiB")
+    """Record a simulated run through the real writer and say how large its file ever was."""
+    sizes = {kind: full_step_bytes(kind, SIMULATED_LAYERS) for kind in KINDS}
+    print(f"bytes of a full step of {SIMULATED_LAYERS} layers, by the dear measurement that has its turn")
+    print("  " + ", ".join(f"{kind or 'none'} {size:,.0f}" for kind, size in sizes.items()), flush=True)
+    whole_bytes = steps / FULL_INTERVAL * mean(sizes.values())
+    print(
+        f"bound: {steps:,} simulated steps, every {FULL_INTERVAL}th full, an event every {EVENT_INTERVAL} steps, "
+        f"max_bytes {SIMULATED_MAX_BYTES / MIB:.0f} MiB; the full steps alone would take {whole_bytes / MIB:,.0f} MiB"
+    )
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "run.db"
-        writer = RunWriter(file, max_bytes=SIMULATED_MAX_BYTES)
-        names = [f"layer{number}" for number in range(SIMULATED_LAYERS)]
-        writer.add_layers([Layer(name, "Linear", "leaf", rank) for rank, name in enumerate(names)])
-        writer.add_parameters(
-            [Parameter(f"{name}.{kind}", name, (16, 16), "float32") for name in names for kind in ("weight", "bias")]
+        filling = fill(
+            Path(folder) / "run.db",
+            steps=steps,
+            full_interval=FULL_INTERVAL,
+            event_interval=EVENT_INTERVAL,
+            layer_count=SIMULATED_LAYERS,
+            max_bytes=SIMULATED_MAX_BYTES,
         )
-        start, greatest = perf_counter(), 0
-        for step in range(steps):
-            writer.add_step(StepStats(step, (("train.py:1", 1.0 / (1 + step), 1, 0),), 1e-3, None, None, 0.01, 1e-5))
-            if step % 100 == 0:
-                writer.add_snapshot(simulated_snapshot(step))
-                greatest = max(greatest, sum(path.stat().st_size for path in Path(folder).iterdir()))
-        writer.close()
-        size = file.stat().st_size
-        assert writer.fault is None, writer.fault
-        run = writer.read()
-        print(
-            f"  {size / 2**20:.1f} MiB at the end, {greatest / 2**20:.1f} MiB at most with its log and index, "
-            f"{len(run.steps):,} steps and {len(run.snapshot_steps):,} full ones left, first {run.steps[0]}, "
-            f"last {run.steps[-1]}, {perf_counter() - start:.0f} s: "
-            f"{'kept' if max(size, greatest) <= SIMULATED_MAX_BYTES else 'EXCEEDED'}"
-        )
+    run = filling.run
+    turns = Counter(turn.measurement for turn in run.turns.values())
+    print(
+        f"  {filling.end_bytes / MIB:.1f} MiB at the end, {filling.greatest_bytes / MIB:.1f} MiB at most with its log "
+        f"and index: {'kept' if filling.greatest_bytes <= SIMULATED_MAX_BYTES else 'EXCEEDED'}\n"
+        f"  left are {len(run.steps):,} steps, {run.snapshot_count:,} full ones ({dict(sorted(turns.items()))}), "
+        f"{len(run.events):,} events; widest gap of full steps {widest_ratio(run):.2f} times\n"
+        f"  {1e6 * filling.writing_seconds / steps:.1f} us of the writing thread for each step; handing on took the "
+        f"training {1e3 * filling.longest_wait_seconds:.1f} ms at most; {filling.elapsed_seconds:.0f} s in all"
+    )
+
+
+def widest_ratio(run: Run) -> float:
+    """Greatest ratio of a full step to the one before it, of those after the first twenty."""
+    steps = run.snapshot_steps[20:].astype(float)
+    return float(max(steps[1:] / steps[:-1]))
 
 
 def main() -> None:
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=["layers", "parameters", "file", "bound"], help="one part instead of all")
     parser.add_argument("--most-layers", type=int, default=10_000)

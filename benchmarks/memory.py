@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from workloads import WORKLOADS, Training, print_machine
+from workloads import WORKLOADS, Training, add_only, print_machine
 
 from gradiometer.measuring.dear import DEAR_MEASUREMENTS
 from gradiometer.session import Watch, watch
@@ -35,6 +35,7 @@ def peak_bytes() -> int:
 
 
 def open_watch(training: Training, overhead: float, dear: str, folder: str) -> Watch:
+    """Watch a training with none, all or one of the dear measurements."""
     names = {"none": (), "all": tuple(DEAR_MEASUREMENTS)}.get(dear, (dear,))
     return watch(training.model, training.optimizer, file=Path(folder) / "run.db", overhead=overhead, dear=names)
 
@@ -71,6 +72,7 @@ def run_one(name: str, *, is_watched: bool, steps: int, overhead: float, dear: s
 
 
 def measure(name: str, arguments: argparse.Namespace) -> None:
+    """Run pairs of processes on one workload and print a line."""
     found: dict[bool, list[dict[str, int]]] = {False: [], True: []}
     for _ in range(arguments.pairs):
         for is_watched in (False, True):
@@ -97,8 +99,9 @@ def measure(name: str, arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Measure what is asked for; as a child process, train once."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=list(WORKLOADS), help="one workload instead of all")
+    add_only(parser)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of processes")
     parser.add_argument("--steps", type=int, default=12, help="steps of each")
     parser.add_argument("--overhead", type=float, default=1.0, help="share that measuring may take; 1: every step")
@@ -118,7 +121,7 @@ def main() -> None:
         return
     print_machine()
     print(f"{arguments.pairs} pairs, {arguments.steps} steps, overhead {arguments.overhead}, dear: {arguments.dear}")
-    for name in [arguments.only] if arguments.only else WORKLOADS:
+    for name in arguments.only:
         measure(name, arguments)
 
 

@@ -20,31 +20,33 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import torch
 from torch import nn
-from workloads import WORKLOADS, Training, Variant, Workload, compare, print_machine
+from workloads import WORKLOADS, Training, Variant, Workload, add_only, compare, print_machine
 
 from gradiometer.measuring.dear import DEAR_MEASUREMENTS
 from gradiometer.session import watch
 
 MOST_REPAYING_SECONDS = 120.0
-"""The default is timed once its advance is repaid; where that takes longer, it is timed as it is, and told so."""
+"""Processor time. The default is timed once its advance is repaid; where that takes longer, as it is, and told so."""
 
 
 def bare_twin(training: Training, folder: Path) -> Variant:
+    """A second bare training."""
     return Variant(training.step)
 
 
 def gradiometer_default(training: Training, folder: Path) -> Variant:
+    """Everything that gradiometer measures by itself, its advance repaid."""
     watching = watch(training.model, training.optimizer, file=folder / "run.db")
     probe, budget = watching.session.probe, watching.session.budget
-    start = perf_counter()
+    start = process_time()
     probe.attach()
     while budget.repaid_step is None:
         training.step()
-        if perf_counter() - start > MOST_REPAYING_SECONDS:
+        if process_time() - start > MOST_REPAYING_SECONDS:
             print(
                 f"  gradiometer default: the advance is not repaid after {probe.step} steps, {budget.share:.2%} so far"
             )
@@ -54,6 +56,8 @@ def gradiometer_default(training: Training, folder: Path) -> Variant:
 
 
 def gradiometer_full(*dear: str) -> Callable[[Training, Path], Variant]:
+    """The core of a full measurement at every step, and some dear measurements with it."""
+
     def start(training: Training, folder: Path) -> Variant:
         watching = watch(training.model, training.optimizer, file=folder / "run.db", overhead=1.0, dear=dear)
         probe = watching.session.probe
@@ -69,6 +73,7 @@ def gradiometer_full(*dear: str) -> Callable[[Training, Path], Variant]:
 
 
 def wandb_watch(training: Training, folder: Path) -> Variant:
+    """Histograms of gradients and weights at every step."""
     import wandb
 
     # The last workload's run, where there was one, ends here.
@@ -84,6 +89,7 @@ def wandb_watch(training: Training, folder: Path) -> Variant:
 
 
 def tensorboard_histograms(training: Training, folder: Path) -> Variant:
+    """The same, by a loop that a user writes."""
     from torch.utils.tensorboard import SummaryWriter
 
     writer = SummaryWriter(str(folder))
@@ -103,6 +109,7 @@ def tensorboard_histograms(training: Training, folder: Path) -> Variant:
 
 
 def cockpit_economy(training: Training, folder: Path) -> Variant:
+    """The least that Cockpit measures, at every step."""
     from backpack import extend
     from cockpit import Cockpit
     from cockpit.utils.configuration import configuration
@@ -132,6 +139,7 @@ def cockpit_economy(training: Training, folder: Path) -> Variant:
 
 
 def delve_saturation(training: Training, folder: Path) -> Variant:
+    """Saturation of every layer's outputs."""
     from delve import SaturationTracker
 
     tracker = SaturationTracker(str(folder / "delve"), save_to="csv", modules=training.model, device="cpu", nosave=True)
@@ -145,6 +153,7 @@ def delve_saturation(training: Training, folder: Path) -> Variant:
 
 
 def torchexplorer_every_step(training: Training, folder: Path) -> Variant:
+    """Histograms of inputs, outputs and gradients of every module."""
     import torchexplorer
 
     torchexplorer.watch(training.model, log_freq=1, backend="none")
@@ -192,6 +201,7 @@ def start_tools(workload: Workload, wanted: list[str], folder: Path) -> dict[str
 
 
 def measure(name: str, workload: Workload, wanted: list[str], blocks: int) -> None:
+    """Time the tools on one workload and print a line for each."""
     print(f"{name} {workload.title}: ratio to the bare step, median over blocks [95 % interval]")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         variants = start_tools(workload, wanted, Path(folder))
@@ -205,8 +215,9 @@ def measure(name: str, workload: Workload, wanted: list[str], blocks: int) -> No
 
 
 def main() -> None:
+    """Measure what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=list(WORKLOADS), help="one workload instead of all")
+    add_only(parser)
     parser.add_argument("--blocks", type=int, default=10, help="blocks of each tool")
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--tools", default="", help="words of the titles wanted, by comma; all where none is given")
@@ -221,7 +232,7 @@ def main() -> None:
             print(f"{package} {version(package)}", end="  ")
     print()
     wanted = [word.strip().lower() for word in arguments.tools.split(",") if word.strip()]
-    for name in [arguments.only] if arguments.only else WORKLOADS:
+    for name in arguments.only:
         measure(name, WORKLOADS[name], wanted, arguments.blocks)
 
 
