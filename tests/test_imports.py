@@ -21,6 +21,7 @@ def loaded_by(statement: str) -> set[str]:
         "gradiometer.cli",
         "gradiometer.diagnosing",
         "gradiometer.errors",
+        "gradiometer.forecasting",
         "gradiometer.gain_budget",
         "gradiometer.launching",
         "gradiometer.prescribing",

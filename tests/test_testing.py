@@ -127,7 +127,7 @@ def test_is_a_fixture_of_pytest_that_loads_no_torch_of_its_own(tmp_path: Path):
         "    batch = torch.randn(32, 4), torch.randint(0, 2, (32,))\n"
         "    assert_healthy(net, torch.nn.functional.cross_entropy, [batch])\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "gradiometer.pytest_plugin", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     finished = subprocess.run([*command, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "2 passed" in finished.stdout

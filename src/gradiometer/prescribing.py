@@ -71,6 +71,59 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "change_learning_rate:x0.1",
         "exchange_optimizer:adam",
     ),
+    "pooling": (
+        "insert_normalisation",
+        "redraw_weights:critical",
+        "exchange_optimizer:adam",
+        "change_learning_rate:x0.1",
+        "clip_gradients",
+    ),
+    "skip": (
+        "insert_normalisation",
+        "redraw_weights:critical",
+        "exchange_optimizer:adam",
+        "change_learning_rate:x0.1",
+        "clip_gradients",
+    ),
+    "recurrence": (
+        "clip_gradients",
+        "exchange_optimizer:adam",
+        "insert_normalisation",
+        "change_learning_rate:x0.1",
+    ),
+    "gradient": (
+        "exchange_optimizer:adam",
+        "clip_gradients",
+        "insert_normalisation",
+        "redraw_weights:critical",
+        "change_learning_rate:x0.1",
+        "change_learning_rate:x10",
+    ),
+    "clipping": (
+        "change_learning_rate:x10",
+        "exchange_optimizer:adam",
+        "insert_normalisation",
+        "change_learning_rate:x0.1",
+    ),
+    "optimizer": (
+        "exchange_optimizer:adam",
+        "change_learning_rate:x0.1",
+        "change_learning_rate:x10",
+        "insert_normalisation",
+        "clip_gradients",
+    ),
+    "target_scale": (
+        "exchange_optimizer:adam",
+        "change_learning_rate:x0.1",
+        "change_learning_rate:x10",
+        "clip_gradients",
+    ),
+    "batch_size": ("change_learning_rate:x0.1", "change_learning_rate:x0.01", "clip_gradients"),
+    "symmetry": ("redraw_weights:he", "redraw_weights:glorot", "redraw_weights:critical"),
+    "regularisation": (),
+    "accumulation": (),
+    "disconnection": (),
+    "activation": (),
     "unknown": (
         "insert_normalisation",
         "redraw_weights:critical",
@@ -81,7 +134,8 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "exchange_activation:relu+redraw_weights:he",
     ),
 }
-"""Cause to labels of cures, best first; a `+` joins the parts of a pair."""
+"""Cause to labels of cures, best first; a `+` joins the parts of a pair. None where only its author can correct the
+program, and the finding says how."""
 
 MEASURES_AGAINST: dict[str, tuple[str, ...]] = {
     "vanishing": (
@@ -131,6 +185,28 @@ MEASURES_AGAINST: dict[str, tuple[str, ...]] = {
         "clip_gradients",
     ),
     "thrashing": ("change_learning_rate:down", "clip_gradients", "insert_normalisation", "exchange_optimizer"),
+    "diverging": ("change_learning_rate:down", "clip_gradients", "insert_normalisation", "exchange_optimizer"),
+    "oscillating": ("change_learning_rate:down", "clip_gradients", "insert_normalisation", "exchange_optimizer"),
+    "noisy": ("change_learning_rate:down", "clip_gradients", "exchange_optimizer"),
+    "uneven": ("redraw_weights", "insert_normalisation", "exchange_optimizer", "exchange_activation"),
+    "collapsed": ("redraw_weights", "insert_normalisation", "exchange_activation"),
+    "fading_memory": ("exchange_optimizer", "insert_normalisation", "change_learning_rate:up"),
+    "exploding_memory": ("clip_gradients", "change_learning_rate:down", "exchange_optimizer", "redraw_weights"),
+    "disconnected": (),
+    "accumulating": (),
+    "mismatched_loss": (),
+    "over_regularised": (),
+    "symmetric": ("redraw_weights",),
+    "linear": ("exchange_activation", "redraw_weights", "insert_normalisation"),
+    "unscaled_input": (
+        "insert_normalisation",
+        "change_learning_rate:down",
+        "change_learning_rate:up",
+        "redraw_weights",
+        "exchange_optimizer",
+        "clip_gradients",
+    ),
+    "underflowing": ("insert_normalisation", "redraw_weights", "exchange_activation", "exchange_optimizer"),
 }
 """Condition to the cures that can act on it at all; of the learning rate also in which direction."""
 

@@ -8,6 +8,7 @@ from specimens import Chain, descent, make_clusters, train
 from torch import nn
 from torch.nn import functional as F
 
+from gradiometer.diagnosing import diagnose
 from gradiometer.diagnosing.chance import chance_loss, is_far_below_chance, is_squared_error
 from gradiometer.schema import Run
 
@@ -68,3 +69,11 @@ def test_knows_nothing_of_an_empty_run():
     assert chance_loss(Run()) is None
     assert not is_far_below_chance(Run(), 0.1)
     assert not is_squared_error(Run())
+
+
+def test_knows_a_loss_whose_sign_is_turned_as_one_that_makes_the_network_worse():
+    torch.manual_seed(0)
+    run = train(Chain(1, nn.ReLU()), descent(0.01), steps=40, loss_fn=lambda o, y: -F.cross_entropy(o, y))
+    found = [finding for finding in diagnose(run).findings if finding.severity == "critical"]
+    assert "diverging" in {finding.condition for finding in found}
+    assert "sign of the loss is turned" in found[0].summary

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gradiometer.schema import Diagnosis
@@ -79,3 +81,10 @@ def test_says_why_there_is_no_verdict() -> None:
 )
 def test_sets_a_number_beside_words_that_do_not_say_it(value, unit, text, number) -> None:
     assert number_beside(text, value, unit) == number
+
+
+def test_names_the_page_of_a_condition_that_no_cure_can_mend():
+    diagnosis = made_diagnosis()
+    worst = replace(diagnosis.findings[0], condition="mismatched_loss", cures=())
+    uncurable = replace(diagnosis, findings=(worst, *diagnosis.findings[1:]))
+    assert next_command(made_run(is_cured=False), uncurable, None) == "gradiometer docs mismatched_loss"

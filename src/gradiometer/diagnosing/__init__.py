@@ -3,16 +3,31 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from gradiometer.diagnosing.accumulating import find_accumulating
 from gradiometer.diagnosing.chains import join_chains
+from gradiometer.diagnosing.collapsed import find_collapsed
 from gradiometer.diagnosing.dead import find_dead
+from gradiometer.diagnosing.disconnected import find_disconnected
+from gradiometer.diagnosing.diverging import find_diverging
 from gradiometer.diagnosing.exploding import find_exploding
+from gradiometer.diagnosing.exploding_memory import find_exploding_memory
+from gradiometer.diagnosing.fading_memory import find_fading_memory
+from gradiometer.diagnosing.linear import find_linear
+from gradiometer.diagnosing.mismatched_loss import find_mismatched_loss
+from gradiometer.diagnosing.noisy import find_noisy
 from gradiometer.diagnosing.non_finite import find_non_finite
+from gradiometer.diagnosing.oscillating import find_oscillating
+from gradiometer.diagnosing.over_regularised import find_over_regularised
 from gradiometer.diagnosing.saturated import find_saturated
 from gradiometer.diagnosing.seen import Doubt, reason_to_doubt
 from gradiometer.diagnosing.stalled import find_stalled
 from gradiometer.diagnosing.stuck import find_stuck
+from gradiometer.diagnosing.symmetric import find_symmetric
 from gradiometer.diagnosing.thrashing import find_thrashing
+from gradiometer.diagnosing.underflowing import find_underflowing
+from gradiometer.diagnosing.uneven import find_uneven
 from gradiometer.diagnosing.unopened import NOTE, is_unopened
+from gradiometer.diagnosing.unscaled_input import find_unscaled_input
 from gradiometer.diagnosing.vanishing import find_vanishing
 from gradiometer.schema import Diagnosis, Finding, Run, Verdict
 from gradiometer.settings import Ignored
@@ -26,6 +41,21 @@ CONDITIONS: dict[str, Callable[[Run], list[Finding]]] = {
     "non_finite": find_non_finite,
     "stalled": find_stalled,
     "thrashing": find_thrashing,
+    "disconnected": find_disconnected,
+    "accumulating": find_accumulating,
+    "mismatched_loss": find_mismatched_loss,
+    "linear": find_linear,
+    "over_regularised": find_over_regularised,
+    "unscaled_input": find_unscaled_input,
+    "symmetric": find_symmetric,
+    "underflowing": find_underflowing,
+    "diverging": find_diverging,
+    "oscillating": find_oscillating,
+    "noisy": find_noisy,
+    "uneven": find_uneven,
+    "collapsed": find_collapsed,
+    "fading_memory": find_fading_memory,
+    "exploding_memory": find_exploding_memory,
 }
 """All conditions by name; each has a file of that name, whose docstring is its page in the docs."""
 
@@ -53,7 +83,7 @@ def diagnose(run: Run, *, ignore: Sequence[Ignored] = ()) -> Diagnosis:
                 kept.append(finding)
             else:
                 ignored.append((finding, rule.reason))
-    findings = join_chains(kept)
+    findings = join_chains(kept, {layer.name: layer.position for layer in run.layers})
     doubt = reason_to_doubt(run)
     verdict = verdict_of(findings, is_doubted=doubt is not None)
     if verdict == "unknown":

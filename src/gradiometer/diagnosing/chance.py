@@ -7,11 +7,58 @@ over B·d numbers the squared norm is 4·loss / (B·d), always.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
+from gradiometer.diagnosing.loss_path import example_count
 from gradiometer.diagnosing.unopened import is_unopened, last_weights
 from gradiometer.schema import Layer, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What the best constant guess gives.
+
+    Attributes:
+        loss: Its loss.
+        margin: How near to it, as a share, a loss counts as being there.
+    """
+
+    loss: float
+    margin: float
+
+
+def constant_guess(run: Run, *, margin: float = 0.05) -> Guess | None:
+    """What the best constant guess gives: from the targets really seen, else from the loss' gradient at the output.
+
+    Args:
+        run: The run.
+        margin: How near to it, as a share, a loss counts as being there, where many targets were seen. Few targets
+            make the guess itself unsure: a variance of N targets by about twice the root of 1/N, and an entropy over C
+            classes comes out too low by about C/(2N).
+
+    Returns:
+        None where neither tells.
+    """
+    measured = np.asarray(run.snapshot_columns.get("constant_loss", ()), dtype=np.float64)
+    known = measured[np.isfinite(measured)]
+    if len(known) and known[-1] > 1e-12:
+        seen_count = float((example_count(run) or 1) * len(known))
+        return Guess(float(known[-1]), min(0.5, max(margin, 2.0 / math.sqrt(seen_count))))
+    chance = chance_loss(run)
+    return None if chance is None else Guess(chance, margin)
+
+
+def is_turned(run: Run) -> bool:
+    """Whether the main loss is a known one with its sign turned, so that descent makes the network worse.
+
+    Losses for which it is known what a constant guess gives are never negative by themselves.
+    """
+    measured = np.asarray(run.snapshot_columns.get("constant_loss", ()), dtype=np.float64)
+    values = run.losses[0].values if run.losses else measured
+    known = values[np.isfinite(values)]
+    return bool(np.isfinite(measured).any()) and len(known) > 0 and float(known.max()) < 0.0
 
 
 def output_layer(run: Run) -> Layer | None:

@@ -23,17 +23,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from gradiometer.activations import ACTIVATIONS
+from gradiometer.diagnosing.causes import throwing_cause
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.unopened import is_unopened
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, idle_snapshots, largest_weights, layer_of, weight_motions
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, idle_snapshots, largest_weights, layer_of
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, FloatArray, Layer, Run, Severity
-from gradiometer.units import decibels, format_share
+from gradiometer.units import format_share
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,8 @@ def silent_shares(run: Run, bias: int | None, least_examples: int) -> FloatArray
         return shares
     needed = max(2, math.ceil(least_examples / batch_size))
     zeros = run.parameter_columns["gradient_zero_share"][:, bias]
-    for index in range(needed - 1, len(zeros)):
-        shares[index] = np.min(zeros[index - needed + 1 : index + 1])
+    if len(zeros) >= needed:
+        shares[needed - 1 :] = sliding_window_view(zeros, needed).min(axis=1)
     return shares
 
 
@@ -233,22 +235,13 @@ def cause_of(run: Run, onset: int, large_input: float) -> Cause:
     input_rms = known_values(run.snapshot_columns["input_rms"])
     if len(input_rms) and input_rms[-1] >= large_input:
         size = float(input_rms[-1])
-        return Cause("input_scale", decibels(size), f"the input is {size:.3g} large (rms), not about 1")
-    thrown = greatest_ratio_before(run, onset)
-    if onset > 0 and thrown >= 3.0 * USUAL_RATIO:
-        share_db = decibels(thrown / USUAL_RATIO)
-        return Cause(
-            "learning_rate", share_db, f"steps that moved weights by up to {thrown:.2g} of their size killed them"
-        )
+        return Cause("input_scale", None, f"the input is {size:.3g} large (rms), not about 1")
+    thrown = throwing_cause(run, onset, 3.0 * USUAL_RATIO, "killed them")
+    if thrown is not None:
+        return thrown
     if onset == 0:
         return Cause("weight_scale", None, "weights and biases were drawn so that they never answered")
     return Cause("unknown", None, "they died without a step that was large")
-
-
-def greatest_ratio_before(run: Run, onset: int) -> float:
-    """Greatest update ratio measured up to a full measurement; 0 where none was."""
-    ratios = [float(np.max(np.nan_to_num(motion.ratios[: onset + 1]))) for motion in weight_motions(run)]
-    return max(ratios, default=0.0)
 
 
 def known_values(values: FloatArray) -> NDArray[np.float64]:

@@ -3,7 +3,9 @@
 What it finds:
     A level that rises towards the input by a factor of a hundred and more, with early weights that move by a tenth
     of their size and more in a step, and a loss that suffers. A rising level whose layers move normally (under Adam,
-    behind batch normalisation, after clipping) is no finding.
+    behind batch normalisation, after clipping) is no finding. And weights drawn four times the critical scale and
+    more, with a loss that begins far above a constant guess and has not come far down: there the signal grows on its
+    way forward by as much as the gradient would on its way back.
 
 Why it matters:
     One learning rate has to serve all layers: small enough for the first, it does nothing for the last; right for
@@ -22,10 +24,13 @@ import math
 import numpy as np
 
 from gradiometer.diagnosing.causes import winning_causes
+from gradiometer.diagnosing.drawn_scale import cause_of_scale, drawn_large
+from gradiometer.diagnosing.learned_well import constant_loss
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import growth_of
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
+from gradiometer.diagnosing.predictions import predict_level
 from gradiometer.diagnosing.unopened import gradient_levels, is_unopened
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import GainBudget, gain_budget
@@ -55,9 +60,9 @@ def find_exploding(
     growth = growth_of(run)
     thrown = greatest_ratios(weight_motions(run), run.snapshot_count)
     onset = first_onset((np.nan_to_num(growth) >= least_growth_db) & (np.nan_to_num(thrown) >= most_ratio))
-    if onset is None:
-        return []
     loss = judge_loss(run)
+    if onset is None:
+        return find_growing_signal(run, loss, settled_share)
     severity: Severity = "critical"
     if loss.is_learning:
         severity = "info" if loss.is_settled(settled_share) else "warning"
@@ -76,6 +81,7 @@ def describe(
     growth_db, ratio = growth_and_ratio
     step, budget = step_at(run, onset), gain_budget(run, onset)
     cause, *others = winning_causes(run, budget)
+    cures = cures_for("exploding", cause.name)
     layers = growing_layers(run, onset, budget, least_growth_db)
     return Finding(
         condition="exploding",
@@ -83,7 +89,7 @@ def describe(
         layers=layers,
         cause=cause,
         evidence=evidence_of(growth_db, ratio, step, loss),
-        cures=cures_for("exploding", cause.name),
+        cures=cures,
         summary=(
             f"The gradient grows on its way back, by {format_db(growth_db)} at step {step}{from_layer(layers)}, and "
             f"throws early weights about: one step moves them by {format_number(ratio)} of their size. The "
@@ -92,7 +98,54 @@ def describe(
         prognosis="Early layers are driven into saturation, death or overflow within a few steps.",
         step=step,
         other_causes=tuple(others),
+        prediction=predict_level(run, onset, budget, cures),
     )
+
+
+def find_growing_signal(run: Run, loss: LossMotion, settled_share: float, *, least_start: float = 3.0) -> list[Finding]:
+    """Find weights drawn so large that the signal, and with it the loss, explodes on its way forward.
+
+    Args:
+        run: The run.
+        loss: What its loss does.
+        settled_share: Share of a constant guess' loss to which it has to have come down for it to be an `info`.
+        least_start: First loss over that of a constant guess; weights near the critical scale give about 1 for
+            classes, and rarely more than 3 for numbers.
+
+    Returns:
+        One finding or none; `warning` where the loss has come below that of a constant guess.
+    """
+    found = drawn_large(run)
+    guesses = (constant_loss(run), loss.chance, loss.possible_chance)
+    guess = next((known for known in guesses if known is not None and known > 0.0), math.nan)
+    if not found or not (max(loss.first, loss.start) >= least_start * guess):
+        return []
+    severity: Severity = "critical" if loss.is_harmed or loss.end >= guess else "warning"
+    if loss.is_settled(settled_share):
+        severity = "info"
+    cause = cause_of_scale(found)
+    cures = cures_for("exploding", cause.name)
+    return [
+        Finding(
+            condition="exploding",
+            severity=severity,
+            layers=tuple(one.layer for one in found),
+            cause=cause,
+            evidence=(
+                Evidence("weights above the critical scale", found[0].excess_db, "dB", cause.text),
+                Evidence("first loss", loss.first, "", f"a constant guess gives {format_number(guess)}"),
+                Evidence("fall of the loss", loss.fall_share, "", loss.text),
+            ),
+            cures=cures,
+            summary=(
+                f"The signal explodes on its way forward: {cause.text}, so the loss begins at "
+                f"{format_number(loss.first)} where a constant guess gives {format_number(guess)}, and {loss.text}."
+            ),
+            prognosis="Much of the training goes into undoing how the weights were drawn, in steps too small for them.",
+            step=step_at(run, 0),
+            prediction=predict_level(run, 0, gain_budget(run, 0), cures),
+        )
+    ]
 
 
 def greatest_ratios(motions: tuple[WeightMotion, ...], snapshot_count: int) -> FloatArray:

@@ -27,12 +27,18 @@ from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import judge_loss
 from gradiometer.diagnosing.naming import capital, spoken
+from gradiometer.diagnosing.number_formats import ADAPTIVE, SMALLEST_NUMBER
 from gradiometer.diagnosing.onsets import first_onset
 from gradiometer.diagnosing.unopened import is_unopened
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, idle_snapshots, layer_of, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run
 from gradiometer.units import decibels, format_number
+
+EPSILON_TEXT = (
+    "the weights are in half precision, where the optimizer's epsilon is zero: a gradient whose square is lost as well "
+    "makes its step 0/0 (keep the weights in float32, under torch.autocast, or raise eps to 1e-4)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,8 @@ def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) 
     index = origin.finite_index
     if is_bad_input(run, origin):
         return Cause("input_scale", None, "the input itself is not finite")
+    if origin.kind in {"loss", "weights"} and is_epsilon_lost(run):
+        return Cause("number_format", None, EPSILON_TEXT)
     thrown = greatest_ratio(run, index)
     if thrown >= large_ratio:
         share_db = decibels(thrown / USUAL_RATIO)
@@ -200,6 +208,18 @@ def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) 
     if origin.kind in {"loss", "weights"}:
         return Cause("loss", None, loss_text(run))
     return Cause("number_format", None, "an operation in that layer left the range of its number format")
+
+
+def is_epsilon_lost(run: Run) -> bool:
+    """Whether the epsilon that keeps an optimizer from dividing by zero is zero in the weights' number format."""
+    smallest = {parameter.optimizer: SMALLEST_NUMBER.get(parameter.dtype, 0.0) for parameter in run.parameters}
+    known = run.facts.get("optimizers")
+    settings = [one for one in known if isinstance(one, Mapping)] if isinstance(known, list) else []
+    return any(
+        one.get("kind") in ADAPTIVE
+        and float(dict(one.get("settings") or {}).get("eps", 1.0)) < 0.5 * smallest.get(str(one.get("kind")), 0.0)
+        for one in settings
+    )
 
 
 def is_empty_batch(run: Run, origin: Origin) -> bool:

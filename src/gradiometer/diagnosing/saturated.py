@@ -25,10 +25,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradiometer.activations import ACTIVATIONS
+from gradiometer.diagnosing.causes import throwing_cause
 from gradiometer.diagnosing.chance import output_layer
+from gradiometer.diagnosing.drawn_scale import cause_of_scale, drawn_large
 from gradiometer.diagnosing.learning import DEFAULT_LIMITS, LossMotion, judge_loss
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
+from gradiometer.diagnosing.predictions import predict_level
 from gradiometer.diagnosing.weight_motion import USUAL_RATIO, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
@@ -58,7 +61,7 @@ def find_saturated(
     *,
     least_share: float = 0.5,
     least_loss_db: float = -20.0,
-    slow_fall: float = 0.5,
+    settled_share: float = 0.3,
     large_input: float = 5.0,
 ) -> list[Finding]:
     """Find layers whose units are saturated.
@@ -69,8 +72,8 @@ def find_saturated(
         least_loss_db: What saturation may take from a layer's gradient: a tenth of the greatest slope is left. Tanh
             layers in good health mostly keep within 10 dB; a code layer that learned to switch loses up to 35 dB, which
             is why the loss has to suffer too.
-        slow_fall: Fall of the loss, as a share of its start, below which learning in spite of it counts as slow,
-            where weights or input are too large.
+        settled_share: Share of its start, or of a constant guess' loss, to which the loss has to have come down for
+            learning in spite of it not to count as slow, where weights or input are too large.
         large_input: Root mean square of the input from which on its scale is the cause; 1 is what weights are drawn
             for.
 
@@ -86,7 +89,7 @@ def find_saturated(
     is_early = loss.state == "short" and loss.nonfinite_step is None and not starves(run)
     if is_early and cause.name != "input_scale":
         return []
-    severity: Severity = "warning" if is_early else severity_of(loss, cause, slow_fall)
+    severity: Severity = "warning" if is_early else severity_of(loss, cause, settled_share)
     return describe(run, found, severity, cause, loss)
 
 
@@ -94,7 +97,8 @@ def describe(
     run: Run, found: list[SaturatedLayer], severity: Severity, cause: Cause, loss: LossMotion
 ) -> list[Finding]:
     """The finding in words."""
-    frontier = found[0].layer
+    frontier, onset = found[0].layer, onset_of(found)
+    cures = cures_for("saturated", cause.name)
     return [
         Finding(
             condition="saturated",
@@ -102,38 +106,50 @@ def describe(
             layers=tuple(one.layer.name for one in found),
             cause=cause,
             evidence=evidence_of(found, loss),
-            cures=cures_for("saturated", cause.name),
+            cures=cures,
             summary=(
                 f"{len(found)} {frontier.activation} layers from {spoken(frontier.name)} back work where they are "
                 f"flat: {worst_text(found)}, and {loss.text}. The cause: {cause.text}."
             ),
             prognosis="Saturated units learn nothing and keep the gradient from the layers before them.",
-            step=step_at(run, onset_of(found)),
+            step=step_at(run, onset),
+            prediction=predict_level(run, onset, gain_budget(run, onset), cures),
         )
     ]
 
 
-def severity_of(loss: LossMotion, cause: Cause, slow_fall: float) -> Severity:
+def severity_of(loss: LossMotion, cause: Cause, settled_share: float) -> Severity:
     """How bad it is; a code layer that saturates while its network learns does what it is for."""
     if not loss.is_learning:
         return "critical"
-    is_slow = loss.step_count >= DEFAULT_LIMITS.least_steps and loss.state == "falling" and loss.fall_share < slow_fall
+    is_slow = loss.step_count >= DEFAULT_LIMITS.least_steps and not loss.is_settled(settled_share)
     return "warning" if is_slow and cause.name in {"input_scale", "weight_scale"} else "info"
 
 
 def saturated_layers(run: Run, least_share: float, least_loss_db: float) -> list[SaturatedLayer]:
-    """All hidden layers that are saturated at the end of what was measured, the one nearest the loss first."""
-    output = output_layer(run)
+    """All hidden layers that are saturated at the end of what was measured, the first that was so in front.
+
+    Of those that were so at once the one nearest the loss is the first. What is measured after the loss has overflowed
+    says nothing.
+    """
+    output, end = output_layer(run), finite_count(run)
     found = []
     for column, layer in enumerate(run.layers):
         if layer is output or not is_two_sided(layer):
             continue
-        shares = run.layer_columns["saturated_share"][:, column]
-        losses = run.layer_columns["gain_db"][:, column] - decibels(layer.greatest_slope or 1.0)
+        shares = run.layer_columns["saturated_share"][:end, column]
+        losses = run.layer_columns["gain_db"][:end, column] - decibels(layer.greatest_slope or 1.0)
         onset = lasting_onset(known_hits(shares, losses, least_share, least_loss_db))
         if onset is not None:
             found.append(SaturatedLayer(layer, last_known(shares), last_known(losses), onset))
-    return sorted(found, key=lambda one: -one.layer.position)
+    return sorted(found, key=lambda one: (one.onset, -one.layer.position))
+
+
+def finite_count(run: Run) -> int:
+    """Number of full measurements before the first with a loss that was not finite; all where there was none."""
+    losses = run.snapshot_columns.get("loss", np.zeros(0))
+    broken = np.flatnonzero(~np.isfinite(losses) & bool(run.losses))
+    return int(broken[0]) if len(broken) and broken[0] > 0 else run.snapshot_count
 
 
 def onset_of(found: list[SaturatedLayer]) -> int:
@@ -177,27 +193,20 @@ def starves(run: Run, *, least_ratio: float = 1e-6) -> bool:
 def cause_of(run: Run, found: list[SaturatedLayer], large_input: float) -> Cause:
     """Steps that were too large, an input that is, weights that are, or what the units do by themselves."""
     onset, total_db = onset_of(found), total_loss_db(found)
-    thrown = thrown_ratio(run, onset)
-    if onset > 0 and thrown >= 100.0 * USUAL_RATIO:
-        share_db = decibels(thrown / USUAL_RATIO)
-        return Cause(
-            "learning_rate", share_db, f"steps that moved weights by {thrown:.2g} of their size drove them there"
-        )
+    thrown = throwing_cause(run, onset, 100.0 * USUAL_RATIO, "drove them there")
+    if thrown is not None:
+        return thrown
     input_rms = last_known(run.snapshot_columns["input_rms"])
     if input_rms >= large_input:
-        return Cause("input_scale", decibels(input_rms), f"the input is {input_rms:.3g} large (rms), not about 1")
-    excesses = [entry.weights_excess_db for entry in gain_budget(run, onset).entries]
-    known = sorted(excess for excess in excesses if excess is not None)
+        return Cause("input_scale", None, f"the input is {input_rms:.3g} large (rms), not about 1")
+    drawn = drawn_large(run)
+    if drawn:
+        return cause_of_scale(drawn)
+    known = sorted(gain_budget(run, onset).excesses_db.values())
     if known and known[len(known) // 2] >= 6.0:
         middle_db = known[len(known) // 2]
-        return Cause("weight_scale", middle_db, f"weights are {format_db(middle_db)} a layer above the critical scale")
+        return Cause("weight_scale", None, f"weights are {format_db(middle_db)} a layer above the critical scale")
     return Cause("saturation", total_db, f"saturation takes {format_db(total_db)} in all")
-
-
-def thrown_ratio(run: Run, onset: int) -> float:
-    """Greatest update ratio measured before a full measurement; 0 for none."""
-    ratios = [motion.ratios[: onset + 1] for motion in weight_motions(run)]
-    return max((float(np.max(np.nan_to_num(row), initial=0.0)) for row in ratios), default=0.0)
 
 
 def worst_text(found: list[SaturatedLayer]) -> str:

@@ -2,8 +2,9 @@
 
 What it finds:
     Layers at the input's side whose weights hardly move (true update ratio) while layers nearer the loss move a
-    thousand times faster, and at whose outputs the gradient is far below its level at the network's output. A low
-    level alone is not a finding above `info`: under Adam a gradient of 1e-9 moves weights as far as one of 1e-3.
+    thousand times faster, and at whose outputs the gradient is far below its level at the network's output. Also a
+    softmax between two layers and weights drawn at a tenth of the critical scale, where the loss suffers. A low level
+    alone is not a finding above `info`: under Adam a gradient of 1e-9 moves weights as far as one of 1e-3.
 
 Why it matters:
     What the first layers pass on stays what it was at random, and everything behind them has to learn from that.
@@ -29,7 +30,9 @@ from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.levels import late_levels, lowest_level
 from gradiometer.diagnosing.naming import capital, spoken
 from gradiometer.diagnosing.onsets import lasting_onset, step_at
+from gradiometer.diagnosing.predictions import predict_level
 from gradiometer.diagnosing.unopened import is_unopened
+from gradiometer.diagnosing.weak_signal import find_weakened
 from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
@@ -81,9 +84,9 @@ def find_vanishing(
     """
     motions = weight_motions(run)
     starved = find_starved(run, motions, least_ratio, least_contrast, floor_db)
-    if starved is None:
-        return faint_gradient(run, telling_db)
     loss = judge_loss(run)
+    if starved is None:
+        return find_weakened(run, loss, settled_share) or faint_gradient(run, telling_db)
     return [describe(run, starved, severity_of(loss, settled_share), loss)]
 
 
@@ -91,6 +94,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
     """The finding in words."""
     budget = gain_budget(run, starved.onset)
     cause, *others = losing_causes(run, budget)
+    cures = cures_for("vanishing", cause.name)
     slowest, feeding = starved.motions[-1], starved.feeding
     level_db = late_levels(run).get(slowest.layer, math.nan)
     return Finding(
@@ -99,7 +103,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         layers=tuple(motion.layer for motion in starved.motions),
         cause=cause,
         evidence=evidence_of(starved, level_db, loss),
-        cures=cures_for("vanishing", cause.name),
+        cures=cures,
         summary=(
             f"From {spoken(starved.motions[0].layer)} back to the input the weights do not learn: the gradient "
             f"{arrives(run, slowest.layer, level_db)}, and its weights move by "
@@ -109,6 +113,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         prognosis=prognosis_of(severity),
         step=step_at(run, starved.onset),
         other_causes=tuple(others),
+        prediction=predict_level(run, starved.onset, budget, cures),
     )
 
 

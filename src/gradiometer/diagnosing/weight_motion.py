@@ -70,6 +70,21 @@ def late_medians(values: FloatArray) -> FloatArray:
     return found
 
 
+def row_medians(values: FloatArray) -> FloatArray:
+    """Median of every row of an array [snapshot column], nan among them left out; nan where none is left.
+
+    Sorted as a whole: the median of many short rows one by one takes a hundred times as long.
+
+    Example:
+        >>> row_medians(np.array([[3.0, np.nan, 1.0], [np.nan, np.nan, np.nan], [1.0, 9.0, 4.0]])).tolist()
+        [2.0, nan, 4.0]
+    """
+    ordered = np.sort(values, axis=1)
+    counts = np.sum(~np.isnan(values), axis=1)
+    rows, last = np.arange(len(values)), np.maximum(counts - 1, 0)
+    return np.asarray(0.5 * (ordered[rows, last // 2] + ordered[rows, (last + 1) // 2]))
+
+
 def updates_are_measured(run: Run) -> bool:
     """Whether an optimizer with a learning rate above zero moved weights under our eyes."""
     if run.facts.get("updates_measured") is False or "update_rms" not in run.parameter_columns:

@@ -1,4 +1,4 @@
-"""What the dear measurements found, as the compact object `measured` of `--json`."""
+"""What the dear measurements found, and what is known of the loss, as the compact object `measured` of `--json`."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -37,8 +37,24 @@ def measured_object(run: Run) -> dict[str, Any]:
         "examples": examples_object(run),
         "histograms": histograms_object(run),
         "units": units_object(run),
+        "loss": loss_object(run),
         "costs": dict(costs) if isinstance(costs, Mapping) else {},
     }
+
+
+LOSS_COLUMNS = ("constant_loss", "batch_accuracy", "target_mean", "target_rms", "target_greatest")
+"""What a full step tells of the loss."""
+
+
+def loss_object(run: Run) -> dict[str, Any] | None:
+    """How the loss is made, and what the newest full step that read its targets says of them."""
+    path = run.facts.get("loss_path")
+    columns = {name: run.snapshot_columns[name] for name in LOSS_COLUMNS if name in run.snapshot_columns}
+    known = [row for row in range(run.snapshot_count) if any(not np.isnan(column[row]) for column in columns.values())]
+    if not isinstance(path, Mapping) or not known:
+        return None
+    figures = {name: number_at(columns[name], known[-1]) if name in columns else None for name in LOSS_COLUMNS}
+    return {"step": int(run.snapshot_steps[known[-1]]), "path": dict(path), **figures}
 
 
 def diagnosis_object(run: Run, diagnosis: Diagnosis) -> dict[str, Any]:

@@ -19,14 +19,14 @@ CAUSE_COLOURS: dict[str, str] = {
     "normalisation": "#4ba569",
     "other": "#7f868f",
 }
-"""What a layer's gain comes from (a part of `gradiometer.gain_budget.GainParts`) to its colour."""
+"""What a layer's gain comes from (`gradiometer.gain_budget.GainParts`, the rarer parts together) to its colour."""
 
 CAUSE_WORDS: dict[str, str] = {
     "activation_slope": "activation's greatest slope",
     "saturation": "saturation",
     "weights": "weights",
     "normalisation": "normalisation",
-    "other": "other layers",
+    "other": "residual sums, pooling, output unit, others",
 }
 """The same causes as a legend says them."""
 

@@ -4,7 +4,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from gradiometer.schema import Diagnosis, Finding, Run
+from gradiometer.schema import Diagnosis, Finding, Prediction, Run
 from gradiometer.showing.layer_rows import LayerRow
 from gradiometer.showing.recorder_text import recorder_line, replay_line
 from gradiometer.showing.turn_words import costs_line, left_out_line
@@ -50,6 +50,7 @@ def finding_card(finding: Finding) -> str:
         term("Numbers", evidence_list(finding)),
         term("If nothing is done", escaped(sentence(finding.prognosis))) if finding.prognosis else "",
         term("What to try", cure_list(finding)),
+        term("What it would give", prediction_text(finding.prediction)) if finding.prediction else "",
         term("Consequences", consequence_list(finding)) if finding.consequences else "",
         "</dl></article>",
     ]
@@ -84,6 +85,12 @@ def cure_list(finding: Finding) -> str:
     """The cures that fit, best first."""
     rows = [f"<li>{escaped(cure_in_words(cure))} <code>{escaped(cure)}</code></li>" for cure in finding.cures]
     return f"<ol>{''.join(rows)}</ol>" if rows else ""
+
+
+def prediction_text(prediction: Prediction) -> str:
+    """What one of the cures would give."""
+    change = f"{escaped(cure_in_words(prediction.cure))} <code>{escaped(prediction.cure)}</code>"
+    return f"{change}: {escaped(sentence(prediction.text))}"
 
 
 def consequence_list(finding: Finding) -> str:

@@ -96,6 +96,9 @@ def finding_in_full(finding: Finding) -> RenderableType:
         grid.add_row("if nothing is done", Text(finding.prognosis))
     for place, cure in enumerate(finding.cures[:3]):
         grid.add_row("what to try" if place == 0 else "", Text.assemble(cure_in_words(cure), (f"  {cure}", "dim")))
+    if finding.prediction is not None:
+        change = cure_in_words(finding.prediction.cure)
+        grid.add_row("what it would give", Text(f"{change}: {finding.prediction.text}"))
     if finding.consequences:
         names = ", ".join(condition_in_words(entry.condition) for entry in finding.consequences)
         grid.add_row("consequences", Text(names))

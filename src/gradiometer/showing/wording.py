@@ -171,14 +171,18 @@ def way_out(run: Run, diagnosis: Diagnosis, command: str) -> str:
 def next_command(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> str:
     """The command to try next; empty where there is nothing to type.
 
-    A run with findings and a known script is worth a cure; one already cured, or healthy, a look at its report; one
-    of which too little was seen, what would show more.
+    A run with findings and a known script is worth a cure; one whose worst finding only the author of the script can
+    mend, the page of its condition; one already cured, or healthy, a look at its report; one of which too little was
+    seen, what would show more.
     """
     command = command_of(run)
     if command and diagnosis.verdict == "unknown":
         return way_out(run, diagnosis, command)
     # Trials run in one process each: what was trained by several is not cured as it was.
     is_alone = run.facts.get("process_count", 1) == 1
+    worst = worst_finding(diagnosis)
+    if diagnosis.verdict != "healthy" and worst is not None and not worst.cures:
+        return f"gradiometer docs {worst.condition}"
     if command and diagnosis.verdict != "healthy" and run.outcome is None and is_alone:
         return f"gradiometer cure {command}"
     return f"gradiometer report {shlex.quote(str(run_file))}" if run_file is not None else ""

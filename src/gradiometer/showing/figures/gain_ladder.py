@@ -47,8 +47,13 @@ class Rung:
 
 
 def gains_of(parts: GainParts) -> tuple[tuple[str, float], ...]:
-    """A layer's gain by cause, only the causes it has; none where the gain was not measured."""
-    return tuple((cause, part) for cause in CAUSE_COLOURS if (part := getattr(parts, f"{cause}_db")) != 0.0)
+    """A layer's gain by cause, only the causes it has; none where the gain was not measured.
+
+    What has no colour of its own, residual sums and pooling among it, is shown together.
+    """
+    shown = {cause: getattr(parts, f"{cause}_db") for cause in CAUSE_COLOURS if cause != "other"}
+    rest_db = parts.pooling_db + parts.recurrence_db + parts.skip_db + parts.output_unit_db + parts.other_db
+    return tuple((cause, part) for cause, part in {**shown, "other": rest_db}.items() if part != 0.0)
 
 
 def rungs_of(run: Run, snapshot_index: int) -> list[Rung]:
