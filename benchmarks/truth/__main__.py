@@ -52,7 +52,7 @@ def judge(arguments: argparse.Namespace) -> None:
     not_curable = [name for name, fault in FAULTS.items() if not fault.is_curable]
     controls = [name for name, fault in FAULTS.items() if fault.is_control]
     counted = count(read_results(arguments.folder), arguments.part, not_curable, controls)
-    all_judged = judge_all(everything(counted), arguments.folder, arguments.jobs)
+    all_judged = judge_all(everything(counted), arguments.folder, arguments.jobs, arguments.seen)
     faulty = [judged for judged in all_judged if judged.result in counted.faulty]
     healthy = [judged for judged in all_judged if not judged.result.fault]
     apart = [judged for judged in all_judged if judged.result.fault and judged not in faulty]
@@ -92,6 +92,7 @@ def main() -> None:
     training.set_defaults(work=run)
     judging = verbs.add_parser("judge", help="diagnose the run files of a folder")
     judging.add_argument("--part", choices=["choosing", "reporting", "both"], default="choosing")
+    judging.add_argument("--seen", type=float, default=1.0, help="share of each training's steps to go by")
     judging.add_argument("--json", action="store_true")
     judging.set_defaults(work=judge)
     for verb in (training, judging):

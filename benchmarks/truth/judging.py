@@ -10,6 +10,7 @@ from statistics import median
 from scipy.stats import beta
 
 from benchmarks.truth.collecting import read_collected
+from benchmarks.truth.cutting import cut
 from benchmarks.truth.results import Counted, Result
 from benchmarks.truth.rules import judge_by_rules
 from gradiometer.diagnosing import diagnose
@@ -103,18 +104,19 @@ def rate_of(told: Iterable[bool]) -> Rate:
     return Rate(sum(values), len(values))
 
 
-def judge_file(result: Result, folder: Path) -> Judged:
-    """Diagnose one run file."""
-    run = read_run(folder / result.file)
+def judge_file(result: Result, folder: Path, seen: float = 1.0) -> Judged:
+    """Diagnose one run file, or the first part of its run."""
+    run = cut(read_run(folder / result.file), seen)
     diagnosis = diagnose(run)
     rules = judge_by_rules(read_collected((folder / result.file).with_suffix(".npz")))
     return Judged(result, diagnosis.verdict, roots_of(diagnosis), places_of(run), rules)
 
 
-def judge_all(results: Sequence[Result], folder: Path, jobs: int) -> list[Judged]:
-    """Diagnose many run files in several processes."""
+def judge_all(results: Sequence[Result], folder: Path, jobs: int, seen: float = 1.0) -> list[Judged]:
+    """Diagnose many run files in several processes; of each run the share `seen` of its steps."""
+    count = len(results)
     with ProcessPoolExecutor(jobs, get_context("spawn")) as pool:
-        return list(pool.map(judge_file, results, [folder] * len(results), chunksize=8))
+        return list(pool.map(judge_file, results, [folder] * count, [seen] * count, chunksize=8))
 
 
 def roots_of(diagnosis: Diagnosis) -> tuple[Root, ...]:

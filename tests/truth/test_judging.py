@@ -1,10 +1,13 @@
 """gradiometer's truth benchmark counts hits, misses and false alarms as a hand does."""
 
+import numpy as np
 import pytest
 
+from benchmarks.truth.cutting import cut
 from benchmarks.truth.judging import Answer, Judged, Rate, Root, balanced, judge_file, score
 from benchmarks.truth.results import Result, append_result, count, read_results
 from benchmarks.truth.running import run_one
+from gradiometer.schema import Event, LossSeries, Run
 
 ANSWER = Answer(("vanishing",), ("depth",), "depth")
 
@@ -92,3 +95,23 @@ def test_keeps_a_run_file_without_companions_and_diagnoses_it_again(tmp_path) ->
     assert again == judge_file(found, tmp_path)
     assert "WeightUpdateRatio" in again.rules["SageMaker Debugger"]
     assert set(again.places.values()) <= set(range(1, len(again.places) + 1))
+
+
+def test_goes_by_the_first_part_of_a_run_when_asked():
+    steps = np.arange(100)
+    whole = Run(
+        facts={"step_count": 100},
+        steps=steps,
+        step_columns={"total_norm": np.ones(100)},
+        losses=(LossSeries("train.py:1", steps, 1.0 / (1.0 + steps), np.zeros(100, dtype=np.int64)),),
+        snapshot_steps=np.array([0, 1, 2, 4, 8, 16, 32, 64]),
+        snapshot_columns={"loss": np.ones(8)},
+        events=(Event(3, "note", "early"), Event(50, "note", "late")),
+    )
+    part = cut(whole, 0.1)
+    assert part.step_count == 10
+    assert part.snapshot_steps.tolist() == [0, 1, 2, 4, 8]
+    assert len(part.snapshot_columns["loss"]) == 5
+    assert part.losses[0].steps[-1] == 9
+    assert [event.text for event in part.events] == ["early"]
+    assert cut(whole, 1.0) is whole
