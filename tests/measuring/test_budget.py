@@ -59,3 +59,14 @@ def test_books_hidden_costs_but_no_more_than_five_times_its_own() -> None:
     assert budget.spent_seconds - before == pytest.approx(2e-3)
     budget.account(21, 1.0, 1e-3, was_full=True)
     assert budget.spent_seconds - before == pytest.approx(2e-3 + 5e-3)
+
+
+def test_watches_less_often_where_a_few_watched_steps_are_very_dear():
+    budget = Budget(0.01)
+    for step in range(4000):
+        is_watched = budget.is_watched(step)
+        # One watched step in sixteen is interrupted by another process.
+        spent = 0.0 if not is_watched else 0.01 if step % 16 == 0 else 0.00005
+        budget.account(step, 0.02 + spent, spent, was_full=False, was_watched=is_watched)
+    late = [budget.is_watched(step) for step in range(3000, 4000)]
+    assert 0.0 < sum(late) / len(late) <= 0.5

@@ -2,7 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
-from statistics import median
+from statistics import fmean, median
 
 SMALL_ADVANCE_STEPS = (0, 1)
 """Full steps taken before they are paid for where less than 0.5 % is allowed."""
@@ -58,7 +58,7 @@ class Budget:
     has_turns: bool = False
     turns_spent_seconds: float = 0.0
     _bare_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
-    _watch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    _watch_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=128))
     _idle_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     _full_costs: deque[float] = field(default_factory=lambda: deque(maxlen=8))
     _outside_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=8))
@@ -219,8 +219,12 @@ class Budget:
             self._adapt_interval(self.bare_step_seconds)
 
     def _adapt_interval(self, bare_seconds: float) -> None:
-        """Choose how often to watch, so that watching takes its part of the allowed share and no more."""
+        """Choose how often to watch, so that watching takes its part of the allowed share and no more.
+
+        What is booked is a sum, so it is the mean that has to fit: on a machine that others use a few watched steps
+        cost a hundred times the median.
+        """
         idle_seconds = median(self._idle_seconds) if self._idle_seconds else 0.0
-        watch_seconds = max(median(self._watch_seconds) - idle_seconds, 0.0) if self._watch_seconds else 0.0
+        watch_seconds = max(fmean(self._watch_seconds) - idle_seconds, 0.0) if self._watch_seconds else 0.0
         allowed_seconds = max(WATCH_SHARE * (self.allowed_share * bare_seconds - idle_seconds), 1e-9)
         self._watch_interval = max(1, min(LONGEST_INTERVAL_STEPS, round(watch_seconds / allowed_seconds)))
