@@ -102,6 +102,7 @@ def test_says_what_it_could_not_do(
     assert "Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_leaves_no_process_on_interrupt_and_goes_on_from_what_is_done(tmp_path: Path) -> None:
     write_script(tmp_path, SIGMOIDS, steps=150)
     done_before = interrupted(tmp_path, result_count=3)

@@ -65,6 +65,7 @@ def test_proves_a_cure_and_goes_on_from_what_is_done(tmp_path: Path) -> None:
     assert again.outcome == result.outcome
 
 
+@pytest.mark.slow
 def test_goes_on_when_a_script_crashes_under_some_cures(tmp_path: Path) -> None:
     text = SIGMOIDS.replace("optimizer =", "import os\noptimizer =").replace(
         "    optimizer.step()\n",

@@ -85,6 +85,9 @@ CLAIMS: dict[str, Callable[[list[float], list[float]], bool]] = {
     "ten_sigmoids": stays_at_chance,
 }
 
+QUICK = ("healthy_residual_cnn", "nan_half_way", "ten_sigmoids")
+"""Examples that the default tests run to their end; the others are run before a release."""
+
 
 def test_has_a_claim_for_every_example_and_a_line_in_its_table():
     assert set(CLAIMS) == set(SCRIPTS)
@@ -92,7 +95,9 @@ def test_has_a_claim_for_every_example_and_a_line_in_its_table():
     assert [name for name in SCRIPTS if f"| `{name}.py` |" not in table] == []
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS]
+)
 def test_has_examples_that_do_what_is_said_of_them(name):
     losses, accuracies = printed(name)
     assert CLAIMS[name](losses, accuracies), (losses, accuracies)

@@ -87,7 +87,7 @@ def run_script(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(
     "way",
-    ["method", *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS if way != "method")],
+    [pytest.param(way, marks=pytest.mark.slow) for way in WAYS],
 )
 def test_leaves_a_compiled_script_alone_and_opens_it_on_request(way: str, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(script_of(way))

@@ -148,7 +148,9 @@ def test_runs_trials_where_the_temporary_folder_has_a_long_path(tmp_path: Path) 
     assert list(scratch.iterdir()) == []
 
 
-@pytest.mark.parametrize("start", ["", "import os\nos.environ['SOME_VARIABLE'] = '1'\n"])
+@pytest.mark.parametrize(
+    "start", ["", pytest.param("import os\nos.environ['SOME_VARIABLE'] = '1'\n", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_leaves_no_process_when_it_is_interrupted_or_killed(
     tmp_path: Path, make_scratch: Callable[[], Path], start: str, number: int
