@@ -1,6 +1,7 @@
 """The gain budget against levels, autograd and hand-written sums."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -220,3 +221,13 @@ def test_says_of_layers_inside_blocks_how_far_their_weights_are_above_the_critic
     # Twice He's scale; the sample of 4 096 weights scatters by 0.1 dB.
     assert budget.excesses_db["1.first"] == pytest.approx(6.02, abs=0.5)
     assert budget.beside["1.first"] == budget.beside["1.second"] == "relu"
+
+
+@pytest.mark.parametrize("norm", [0.0, math.inf])
+def test_splits_no_block_to_which_no_gradient_came_that_is_a_number(norm):
+    run = watched(nn.Sequential(nn.Linear(4, 16), Residual(16), nn.Linear(16, 2)), torch.randn(8, 4))
+    norms = run.layer_columns["output_gradient_norm"].copy()
+    norms[:, next(index for index, layer in enumerate(run.layers) if layer.name == "1")] = norm
+    budget = gain_budget(replace(run, layer_columns={**run.layer_columns, "output_gradient_norm": norms}), 0)
+    entry = next(entry for entry in budget.entries if entry.layer == "1")
+    assert entry.parts.other_db == entry.gain_db

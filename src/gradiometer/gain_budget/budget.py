@@ -137,13 +137,19 @@ def insides_of(run: Run, trunk: Sequence[int]) -> list[tuple[int, ...]]:
 def inside_norms(
     run: Run, snapshot_index: int, column: int, inside: Sequence[int], beside: Mapping[str, str | None]
 ) -> tuple[float, list[Member]]:
-    """Norm of the gradient at a block's output, and what was measured of the layers inside it."""
+    """Norm of the gradient at a block's output, and what was measured of the layers inside it.
+
+    None of them where no gradient, or none that is a number, came to the block: then nothing can be split.
+    """
     outputs = run.layer_columns["output_gradient_norm"][snapshot_index]
     inputs = run.layer_columns["input_gradient_norm"][snapshot_index]
     gains = run.layer_columns["gain_db"][snapshot_index]
-    members = []
+    members: list[Member] = []
+    if not 0.0 < outputs[column] < math.inf:
+        return float(outputs[column]), members
     for index in inside:
-        if outputs[index] > 0.0 and not math.isnan(gains[index]):
+        is_measured = 0.0 < outputs[index] < math.inf and inputs[index] < math.inf
+        if is_measured and not math.isnan(gains[index]):
             layer = run.layers[index]
             parts = split_gain(layer, float(gains[index]), beside.get(layer.name))
             norms = Norms(float(outputs[index]), float(inputs[index]), reads_several=parts.other_db != 0.0)
