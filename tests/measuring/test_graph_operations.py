@@ -27,3 +27,10 @@ def test_tells_of_parameters_that_are_not_known_and_of_no_other_tensor():
     nodes = nodes_behind((known(points) @ loose).grad_fn)
     told = loose_weights(nodes, lambda tensor: tensor is known.weight)
     assert told == [{"shape": [3, 3], "rms": pytest.approx(2.0)}]
+
+
+def test_reads_no_weight_whose_storage_is_freed():
+    weight = nn.Parameter(torch.ones(4, 4))
+    loss = (torch.ones(2, 4) @ weight).sum()
+    weight.untyped_storage().resize_(0)
+    assert loose_weights(nodes_behind(loss.grad_fn), lambda tensor: False) == [{"shape": [4, 4], "rms": None}]

@@ -10,6 +10,7 @@ from gradiometer.measuring.ranks_figures import (
     RankFigures,
     ShardFigures,
     UnitFigures,
+    UnitShares,
     join_inputs,
     join_layers,
     join_losses,
@@ -59,8 +60,17 @@ def test_judges_units_on_the_examples_of_all_processes():
     parts = [
         UnitFigures(10, tuple(flat[rows].sum(0)), tuple(answers[rows].max(0))) for rows in (slice(0, 10), slice(10, 20))
     ]
-    assert join_units(parts, 0.95) == (0.5, 0.5, 20)
-    assert join_units([UnitFigures(3)], 0.95) == (None, None, 3)
+    assert join_units(parts, 0.95) == UnitShares(0.5, 0.5, None, 20)
+    assert join_units([UnitFigures(3)], 0.95) == UnitShares(None, None, None, 3)
+
+
+def test_joins_units_that_are_linear_on_the_examples_of_every_process():
+    def figures(*counts: float, both: bool = False) -> UnitFigures:
+        return UnitFigures(10, piece_counts=counts, has_two_steep_pieces=both)
+
+    assert join_units([figures(10, 10, 0, 3), figures(10, 4, 0, 10)], 0.95).linear == 0.25
+    assert join_units([figures(10, 10, 0, 3, both=True), figures(10, 4, 0, 10, both=True)], 0.95).linear == 0.5
+    assert join_units([figures(10), UnitFigures(10)], 0.95).linear is None
 
 
 def shard_of(weights, change, gradient, whole_size, weight=1.0):

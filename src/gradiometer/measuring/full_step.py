@@ -27,6 +27,7 @@ from gradiometer.measuring.losses import LossBook, LossEntries
 from gradiometer.measuring.observing import Memory, StepObserver
 from gradiometer.measuring.optimizers import describe_optimizers
 from gradiometer.measuring.parameters import ParameterWatch
+from gradiometer.measuring.ranks_shards import is_sharded
 from gradiometer.measuring.scaling import ScaleWatch
 from gradiometer.measuring.settling import Ending, Settling
 from gradiometer.measuring.sink import Latest, Sink
@@ -210,7 +211,11 @@ class FullStep:
                 watched = self.parameters.watched
                 find = self.observer.outputs.find if self.observer is not None else lambda node: None
                 loss = self.scaling.unscale(tensors[0])
-                self.loss_watch.before_backward(site, loss, lambda tensor: id(tensor) in watched, find)
+                # Sharded weights are gathered into tensors of their own, so that any leaf may be one of them.
+                is_sharded_run = any(is_sharded(known.tensor) for known in watched.values())
+                self.loss_watch.before_backward(
+                    site, loss, lambda tensor: is_sharded_run or id(tensor) in watched, find
+                )
 
     def after_backward(self, backward_count: int, gradients: Pairs = ()) -> None:
         """A backward pass has ended: measure gradients before anybody clips them.

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from torch import Tensor
 from torch.nn import Parameter
 
 from gradiometer.measuring.loss_graph import Node, is_operation, live_edges, read_saved
@@ -48,9 +49,17 @@ def loose_weights(nodes: Iterable[Node], is_weight: Callable[[Any], bool]) -> li
         variable = getattr(node, "variable", None)
         if not isinstance(variable, Parameter) or is_weight(variable) or not variable.numel():
             continue
-        size = float(variable.detach().float().square().mean().sqrt()) if variable.is_cpu else None
+        size = float(variable.detach().float().square().mean().sqrt()) if is_readable(variable) else None
         found.append({"shape": list(variable.shape), "rms": size})
     return found[:MOST_LOOSE]
+
+
+def is_readable(tensor: Tensor) -> bool:
+    """Whether a tensor's elements are on the host and there: sharded training frees the storage of whole weights."""
+    if not tensor.is_cpu:
+        return False
+    last = tensor.storage_offset() + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.untyped_storage().nbytes() >= (last + 1) * tensor.element_size()
 
 
 def softmaxes_of(nodes: Iterable[Node]) -> list[list[int]]:

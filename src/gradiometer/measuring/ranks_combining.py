@@ -104,6 +104,7 @@ def unit_counts(windows: Mapping[str, UnitWindow]) -> dict[str, UnitFigures]:
         buckets = [bucket for bucket in (window.past, window.present) if bucket.batch_count]
         flat = [bucket.flat_counts for bucket in buckets if bucket.flat_counts is not None]
         alive = [bucket.is_alive for bucket in buckets if bucket.is_alive is not None]
+        pieces, has_two_steep_pieces = window.piece_counts()
         total += len((flat or alive or [()])[0])
         if total > MOST_UNITS:
             return {}
@@ -111,6 +112,8 @@ def unit_counts(windows: Mapping[str, UnitWindow]) -> dict[str, UnitFigures]:
             examples=sum(bucket.example_count for bucket in buckets),
             flat_counts=tuple(sum(flat[1:], start=flat[0]).tolist()) if flat else None,
             is_alive=tuple(map(int, (sum(alive[1:], start=alive[0]) > 0).tolist())) if alive else None,
+            piece_counts=None if pieces is None else tuple(pieces.tolist()),
+            has_two_steep_pieces=has_two_steep_pieces,
         )
     return found
 
@@ -191,9 +194,15 @@ def combine_layer(
     """One layer of the team's snapshot."""
     joined = join_layers([part.layers[stats.layer] for part in everybody if stats.layer in part.layers], team_size)
     units = [part.units[stats.layer] for part in everybody if stats.layer in part.units]
-    saturated, dead, examples = stats.saturated_share, stats.dead_share, stats.window_examples
     if units:
-        saturated, dead, examples = join_units(units, SATURATED_SHARE)
+        shares = join_units(units, SATURATED_SHARE)
+        stats = replace(
+            stats,
+            saturated_share=shares.saturated,
+            dead_share=shares.dead,
+            linear_share=shares.linear,
+            window_examples=shares.examples,
+        )
     return replace(
         stats,
         output_rms=joined.output_rms,
@@ -201,9 +210,6 @@ def combine_layer(
         input_gradient_norm=joined.input_gradient_norm,
         level_db=ratio_db(joined.output_gradient_norm, reference),
         gain_db=ratio_db(joined.input_gradient_norm, joined.output_gradient_norm),
-        saturated_share=saturated,
-        dead_share=dead,
-        window_examples=examples,
         output_nonfinite_count=joined.output_nonfinite_count,
         gradient_nonfinite_count=joined.gradient_nonfinite_count,
     )

@@ -50,11 +50,15 @@ class UnitFigures:
         examples: Examples (times positions).
         flat_counts: Examples on which each unit was flat, None where that was not judged.
         is_alive: Whether each unit ever answered, as 0 and 1; None where that was not judged.
+        piece_counts: Examples on which each unit worked on one steep piece of its activation, likewise.
+        has_two_steep_pieces: The activation's other piece is steep, too.
     """
 
     examples: int
     flat_counts: tuple[float, ...] | None = None
     is_alive: tuple[int, ...] | None = None
+    piece_counts: tuple[float, ...] | None = None
+    has_two_steep_pieces: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,8 +200,18 @@ def join_layers(parts: list[LayerFigures], team_size: int) -> LayerFigures:
     )
 
 
-def join_units(parts: list[UnitFigures], saturated_share: float) -> tuple[float | None, float | None, int]:
-    """Share of saturated units, share of dead units, and the examples judged, over all processes.
+@dataclass(frozen=True, slots=True)
+class UnitShares:
+    """What the units of a layer are over all processes; None where it was not judged."""
+
+    saturated: float | None
+    dead: float | None
+    linear: float | None
+    examples: int
+
+
+def join_units(parts: list[UnitFigures], saturated_share: float) -> UnitShares:
+    """Shares of saturated, dead and linear units, and the examples judged, over all processes.
 
     Args:
         parts: One for each process; where they count different numbers of units, only the first is judged.
@@ -210,7 +224,17 @@ def join_units(parts: list[UnitFigures], saturated_share: float) -> tuple[float 
     alive = [part.is_alive for part in parts if part.is_alive is not None]
     saturated = float(np.mean(np.sum(flat, axis=0) >= saturated_share * examples)) if flat else None
     dead = float(np.mean(np.sum(alive, axis=0) == 0)) if alive else None
-    return saturated, dead, examples
+    return UnitShares(saturated, dead, join_linear(parts, examples), examples)
+
+
+def join_linear(parts: list[UnitFigures], examples: int) -> float | None:
+    """Share of the units that worked on one steep piece on every process' examples; None where one did not judge it."""
+    counts = [part.piece_counts for part in parts if part.piece_counts is not None]
+    if not counts or len(counts) < len(parts):
+        return None
+    total = np.sum(counts, axis=0)
+    is_linear = (total == examples) | ((total == 0) & parts[0].has_two_steep_pieces)
+    return float(np.mean(is_linear))
 
 
 def join_mean_square(parts: list[ShardFigures], statistic: str) -> float | None:

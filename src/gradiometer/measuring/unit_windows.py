@@ -152,20 +152,28 @@ class UnitWindow:
 
     def linear_marks(self) -> Figures | None:
         """Whether each unit worked on one steep piece all along; None where that is not judged."""
+        counts, has_two_steep_pieces = self.piece_counts()
+        if counts is None:
+            return None
+        is_above = counts == sum(bucket.example_count for bucket in self._buckets)
+        return is_above | (counts == 0) if has_two_steep_pieces else is_above
+
+    def piece_counts(self) -> tuple[Figures | None, bool]:
+        """Examples on which each unit worked on one steep piece, and whether the other piece is steep, too.
+
+        The counts are None for an activation that is not piecewise linear, or unknown to be.
+        """
         name = "" if self.activation is None else self.activation.name
         buckets = self._buckets
-        examples = sum(bucket.example_count for bucket in buckets)
         if name in ONE_STEEP_PIECE:
             flat = summed([bucket.flat_counts for bucket in buckets])
-            return None if flat is None else flat == 0
+            return None if flat is None else sum(bucket.example_count for bucket in buckets) - flat, False
         if name not in TWO_PIECES or self.activation is None:
-            return None
+            return None, False
         if self.activation.is_rectifier:
-            answers = summed([bucket.answer_sums for bucket in buckets])
-            return None if answers is None else answers == examples
+            return summed([bucket.answer_sums for bucket in buckets]), False
         is_lower_flat = self.activation.flat_below is not None
-        counts = summed([bucket.flat_counts if is_lower_flat else bucket.positive_sums for bucket in buckets])
-        return None if counts is None else (counts == 0) | (counts == examples)
+        return summed([bucket.flat_counts if is_lower_flat else bucket.positive_sums for bucket in buckets]), True
 
 
 def summed(counts: Sequence[Figures | None]) -> Figures | None:
