@@ -70,6 +70,7 @@ def test_proves_a_cure_prints_one_object_and_a_patch_that_applies(
     assert called("report", "kept/run.db")[0] == 0
 
 
+@pytest.mark.slow
 def test_tries_nothing_on_a_healthy_script_and_says_so(tmp_path: Path, called: Callable[..., Answer]) -> None:
     write_script(tmp_path, HEALTHY, steps=200)
     done = cure(tmp_path, "train.py")

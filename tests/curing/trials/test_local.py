@@ -131,6 +131,7 @@ def make_scratch() -> Iterator[Callable[[], Path]]:
         yield lambda: Path(folders.enter_context(tempfile.TemporaryDirectory()))
 
 
+@pytest.mark.slow
 def test_runs_trials_where_the_temporary_folder_has_a_long_path(tmp_path: Path) -> None:
     scratch = tmp_path / ("long" * 20)
     scratch.mkdir()
