@@ -136,26 +136,13 @@ def find_lost_squares(
         f"gradients of size {format_number(size)} have squares below what {parameter.dtype} can hold, so "
         f"{parameter.optimizer} divides by next to nothing and steps {format_number(stride)} times its learning rate"
     )
-    return [
-        Finding(
-            condition="underflowing",
-            severity="critical" if loss.is_harmed else "warning",
-            layers=names,
-            cause=Cause("number_format", None, text),
-            evidence=(
-                Evidence("step over learning rate", stride, "", text),
-                Evidence("layers", len(names), "", f"so in {listed(list(names))}"),
-                Evidence("fall of the loss", loss.fall_share, "", loss.text),
-            ),
-            cures=cures_for("underflowing", "number_format"),
-            summary=(
-                f"The squares of gradients are lost in their number format at {spoken(names[0])}: {text}; {loss.text}. "
-                "Keep the weights in float32 and run the model under torch.autocast, with torch.amp.GradScaler."
-            ),
-            prognosis="The smaller the gradient the larger the step: weights are thrown about till gradients are gone.",
-            step=step_at(run, onset),
-        )
-    ]
+    measured = Evidence("step over learning rate", stride, "", text)
+    summary = (
+        f"The squares of gradients are lost in their number format at {spoken(names[0])}: {text}; {loss.text}. "
+        "Keep the weights in float32 and run the model under torch.autocast, with torch.amp.GradScaler."
+    )
+    prognosis = "The smaller the gradient the larger the step: weights are thrown about till gradients are gone."
+    return [lost_in_format(names, measured, loss, summary, prognosis, step_at(run, onset))]
 
 
 def find_rounded_away(run: Run, columns: list[int], loss: LossMotion, most_kept: float) -> list[Finding]:
@@ -177,26 +164,34 @@ def find_rounded_away(run: Run, columns: list[int], loss: LossMotion, most_kept:
     names = tuple(dict.fromkeys(layer_of(run, run.parameters[columns[rank]]) for rank in reversed(found)))
     parameter, share = run.parameters[columns[int(found[-1])]], float(kept[found[-1]])
     text = f"only {format_share(share)} of the move that the gradient asks for survives rounding to {parameter.dtype}"
-    return [
-        Finding(
-            condition="underflowing",
-            severity="critical" if loss.is_harmed else "warning",
-            layers=names,
-            cause=Cause("number_format", None, text),
-            evidence=(
-                Evidence("share of the move", share, "", text),
-                Evidence("layers", len(names), "", f"so in {listed(list(names))}"),
-                Evidence("fall of the loss", loss.fall_share, "", loss.text),
-            ),
-            cures=cures_for("underflowing", "number_format"),
-            summary=(
-                f"Steps are rounded away at {spoken(names[0])}: {text}; {loss.text}. Keep the weights in float32 and "
-                "run the model under torch.autocast."
-            ),
-            prognosis="A step smaller than half the way to the next number is lost, however often it is made.",
-            step=step_at(run, 1),
-        )
-    ]
+    measured = Evidence("share of the move", share, "", text)
+    summary = (
+        f"Steps are rounded away at {spoken(names[0])}: {text}; {loss.text}. Keep the weights in float32 and "
+        "run the model under torch.autocast."
+    )
+    prognosis = "A step smaller than half the way to the next number is lost, however often it is made."
+    return [lost_in_format(names, measured, loss, summary, prognosis, step_at(run, 1))]
+
+
+def lost_in_format(
+    names: tuple[str, ...], measured: Evidence, loss: LossMotion, summary: str, prognosis: str, step: int
+) -> Finding:
+    """A finding of steps that the weights' number format spoils; its first number says how far."""
+    return Finding(
+        condition="underflowing",
+        severity="critical" if loss.is_harmed else "warning",
+        layers=names,
+        cause=Cause("number_format", None, measured.text),
+        evidence=(
+            measured,
+            Evidence("layers", len(names), "", f"so in {listed(list(names))}"),
+            Evidence("fall of the loss", loss.fall_share, "", loss.text),
+        ),
+        cures=cures_for("underflowing", "number_format"),
+        summary=summary,
+        prognosis=prognosis,
+        step=step,
+    )
 
 
 def half_weights(run: Run) -> list[int]:

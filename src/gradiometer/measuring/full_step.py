@@ -208,14 +208,17 @@ class FullStep:
             if self._pass == 0 and not is_handed_back:
                 self.parameters.measure_stale()
             if len(tensors) == 1:
-                watched = self.parameters.watched
                 find = self.observer.outputs.find if self.observer is not None else lambda node: None
                 loss = self.scaling.unscale(tensors[0])
-                # Sharded weights are gathered into tensors of their own, so that any leaf may be one of them.
-                is_sharded_run = any(is_sharded(known.tensor) for known in watched.values())
-                self.loss_watch.before_backward(
-                    site, loss, lambda tensor: is_sharded_run or id(tensor) in watched, find
-                )
+                self.loss_watch.before_backward(site, loss, self._is_weight, find)
+
+    def _is_weight(self, tensor: Any) -> bool:
+        """Whether a leaf of the graph is a parameter of the run.
+
+        Sharded weights are gathered into tensors of their own, so where any is sharded every leaf may be one.
+        """
+        watched = self.parameters.watched
+        return id(tensor) in watched or any(is_sharded(known.tensor) for known in watched.values())
 
     def after_backward(self, backward_count: int, gradients: Pairs = ()) -> None:
         """A backward pass has ended: measure gradients before anybody clips them.
