@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
@@ -17,6 +17,8 @@ from gradiometer.schema import Finding, Run
 
 Moment = Literal["construction", "first_forward"]
 Placement = Literal["before_optimizer", "after_optimizer"]
+Need = Literal["inputs", "samples"]
+Yardstick = Literal["loss", "original_loss"]
 
 
 @dataclass(slots=True)
@@ -31,6 +33,11 @@ class Patient:
         run: That run; without it a cure goes by the order in which modules are registered.
         forward_modes: Modes to be entered during every forward of the roots; a cure that changes functional calls
             appends its own. They have to be entered last, so that whoever measures sees the changed call.
+        script_modes: Modes to be entered from now on for everything the script does, its loss functions too.
+        inputs: What the first forward is called with, positional arguments and then keywords' values; empty before.
+        samples: Inputs of the root that a run of the script has gathered beforehand [example ...]; None without.
+        original_losses: Where a cure that exchanges the loss puts the loss that the script would have had, one scalar
+            without gradient for each loss that is computed with gradients.
     """
 
     model: nn.Module
@@ -39,6 +46,10 @@ class Patient:
     findings: tuple[Finding, ...] = ()
     run: Run | None = None
     forward_modes: list[TorchFunctionMode] = field(default_factory=list)
+    script_modes: list[TorchFunctionMode] = field(default_factory=list)
+    inputs: tuple[Any, ...] = ()
+    samples: Tensor | None = None
+    original_losses: list[Tensor] = field(default_factory=list)
 
 
 class Cure(Protocol):
@@ -48,11 +59,15 @@ class Cure(Protocol):
         name: Its key in `CURES`.
         moment: When it takes effect: at the end of the optimizer's construction, or at the root's first forward.
         placement: Where its snippet belongs in the script.
+        needs: What it goes by beside the model: `inputs`, the first batch, or `samples`, inputs gathered beforehand.
+        yardstick: What it is judged by: the script's loss, or, where the cure exchanges that, the original one.
     """
 
     name: ClassVar[str]
     moment: ClassVar[Moment]
     placement: ClassVar[Placement]
+    needs: ClassVar[frozenset[Need]]
+    yardstick: ClassVar[Yardstick]
 
     @property
     def label(self) -> str:
@@ -77,6 +92,7 @@ class Cure(Protocol):
     def snippet(self, patient: Patient) -> str:
         """The same change as Python code with the free names `model` and `optimizer`.
 
+        A cure that has needs may use `inputs`, a batch of the model's inputs (for `samples` all that were gathered).
         Has to be asked for before `apply`: it describes the way from the patient as it is.
         """
         ...
@@ -87,11 +103,15 @@ class Labelled(ABC):
 
     Attributes:
         name: Its key in `CURES`.
+        needs: What it goes by beside the model; most need nothing.
+        yardstick: What it is judged by.
     """
 
     __slots__ = ()
 
     name: ClassVar[str]
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    yardstick: ClassVar[Yardstick] = "loss"
 
     @property
     @abstractmethod

@@ -45,8 +45,10 @@ class Treatment(Protocol):
     def when_constructed(self, optimizer: Optimizer) -> None:
         """The optimizer is complete; nothing else holds it yet."""
 
-    def before_first_forward(self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...]) -> None:
-        """A root's first forward in training is about to begin; its layers' names get this prefix."""
+    def before_first_forward(
+        self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...], inputs: tuple[Any, ...]
+    ) -> None:
+        """A root's first forward in training is about to begin, with these arguments and keywords' values."""
 
     def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
         """A root's forward begins."""
@@ -305,7 +307,8 @@ class Discovery:
         name = self._name_of(module)
         if self.treatment is not None:
             with self._treating():
-                self.treatment.before_first_forward(module, name, tuple(probe.optimizers))
+                inputs = (*args, *keywords_of_call(module).values())
+                self.treatment.before_first_forward(module, name, tuple(probe.optimizers), inputs)
         probe.watch_root(module, name)
         if not probe.is_attached and not probe.guard.is_broken:
             probe.attach()
@@ -378,6 +381,20 @@ def subclasses_of(kind: type) -> Iterator[type[Any]]:
     for child in children:
         yield child
         yield from subclasses_of(child)
+
+
+def keywords_of_call(module: nn.Module) -> dict[str, Any]:
+    """Keyword arguments of the call of a module that is under way; torch tells its global hooks of none.
+
+    They are read from the frame of torch's own call; empty where that has another shape.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        values = frame.f_locals
+        if frame.f_code.co_name in {"_call_impl", "inner"} and values.get("self") is module and "kwargs" in values:
+            return dict(values["kwargs"])
+        frame = frame.f_back  # type: ignore[assignment]
+    return {}
 
 
 def as_list(params: Any) -> list[Any]:

@@ -23,11 +23,24 @@ class Passage:
         self._entered: list[TorchFunctionMode] = []
         self._outputs: dict[int, deque[Tensor]] = {}
         self._noted: list[OwnHook] = []
+        self._companions: list[TorchFunctionMode] = []
 
     def guide(self, root: nn.Module, modes: list[TorchFunctionMode]) -> None:
         """Have a root's forward run under these modes, from the call on that is about to begin."""
         if modes:
             self._modes[id(root)] = modes
+
+    def accompany(self, modes: list[TorchFunctionMode]) -> None:
+        """Enter modes for all that the script does from now on, until `part`; those entered before stay."""
+        for mode in modes:
+            if mode not in self._companions:
+                mode.__enter__()  # type: ignore[no-untyped-call]
+                self._companions.append(mode)
+
+    def part(self) -> None:
+        """Leave the modes that accompany the script, for it has ended."""
+        while self._companions:
+            self._companions.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def enter(self, root: nn.Module) -> None:
         """Enter the modes of a root whose forward begins."""

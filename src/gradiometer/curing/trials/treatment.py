@@ -16,9 +16,11 @@ from torch.optim import Optimizer
 
 from gradiometer.curing.cure import Cure, Patient
 from gradiometer.curing.trials.evaluation import EvaluationWatch
+from gradiometer.curing.trials.original_losses import OriginalLosses
 from gradiometer.curing.trials.passage import Passage, tensors_in
 from gradiometer.curing.trials.rewriting import names_in
 from gradiometer.curing.trials.roots import as_one, opening_of, roots_behind
+from gradiometer.curing.verification import state_of, verify_change
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.launching.streams import ModelStream, fingerprint_of
@@ -65,6 +67,7 @@ class Regimen:
         run: That run.
         seed: Seed of the numbers that the model itself draws.
         started: Moment at which the trial's process began its work, as `time.monotonic` tells it.
+        samples: Inputs of the root that were gathered beforehand; None without.
     """
 
     cures: tuple[Cure, ...]
@@ -72,6 +75,7 @@ class Regimen:
     run: Run | None
     seed: int
     started: float
+    samples: Tensor | None = None
 
 
 class TrialTreatment:
@@ -91,6 +95,7 @@ class TrialTreatment:
         self.refusals: dict[str, str] = {}
         self.stream = ModelStream(regimen.seed)
         self.passage = Passage()
+        self.originals = OriginalLosses()
         self.evaluation = EvaluationWatch(lambda: session.probe.step, lambda: session.probe.full_step.is_closed)
         self._targeted: dict[int, dict[str, nn.Module]] = {}
         self._makings: dict[int, tuple[str, str]] = {}
@@ -121,7 +126,9 @@ class TrialTreatment:
         patient = self._patient(roots, optimizer, optimizer.param_groups)
         self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
 
-    def before_first_forward(self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...]) -> None:
+    def before_first_forward(
+        self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...], inputs: tuple[Any, ...]
+    ) -> None:
         """Apply what copies new values or exchanges modules, before the root is first called."""
         self._note_weights(list(root.parameters()))
         self.session.writer.add_facts({"startup_seconds": monotonic() - self.regimen.started})
@@ -131,11 +138,14 @@ class TrialTreatment:
             optimizer = next((known for known in optimizers if holds_some_of(known, root)), None)
             groups = optimizer.param_groups if optimizer is not None else []
             patient = self._patient(roots, optimizer, groups)
+            patient.inputs = inputs
             self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
             self.passage.guide(root, patient.forward_modes)
+            self.passage.accompany(patient.script_modes)
 
     def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
         """Draw from the model's own stream from here on, and note the batch."""
+        self.originals.collect(self.session.probe.step)
         if torch.is_grad_enabled():
             self._note_batch(args)
             if next(tensors_in(args), None) is None:
@@ -202,6 +212,8 @@ class TrialTreatment:
             parameter_groups=groups,
             findings=self.regimen.findings,
             run=self.regimen.run,
+            samples=self.regimen.samples,
+            original_losses=self.originals.fresh,
         )
 
     def _apply(
@@ -227,7 +239,9 @@ class TrialTreatment:
             snippet = part.snippet(patient)
             if "model" in names_in(snippet):
                 snippet = opening_of(roots) + snippet
+            before = state_of(patient)
             text = part.apply(patient)
+            verify_change(part.label, before, state_of(patient))
         except CureRefusedError as refusal:
             self.refusals[part.label] = str(refusal)
             if part.label in self.unapplied() and len(self._root_names) < 2:

@@ -114,12 +114,15 @@ class Treating:
         """The script has ended: take away what the treatment has wrapped."""
         if self.treatment is not None:
             self.treatment.evaluation.stop()
+            self.treatment.passage.part()
 
     def closing_facts(self, result: LaunchResult) -> dict[str, Any]:
         """What can be told at the end only."""
         if self.treatment is None:
             return {}
-        return {"evaluation": self.treatment.evaluation.facts(), **self._refusal(result, self.treatment)}
+        rows = self.treatment.originals.rows()
+        originals = {"original_losses": rows} if rows else {}
+        return {**originals, "evaluation": self.treatment.evaluation.facts(), **self._refusal(result, self.treatment)}
 
     def _refusal(self, result: LaunchResult, treatment: "TrialTreatment") -> dict[str, Any]:
         """That a cure found no moment, where that is so."""
