@@ -1,6 +1,7 @@
 """Networks that cures are tried on, each with its optimizer and a batch; drawn from a fixed seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -101,10 +102,33 @@ def fresh_pair(name: str) -> Pair:
     return Pair(model, SGD(model.parameters(), lr=0.1, momentum=0.9))
 
 
+def first_batch() -> Tensor:
+    """The batch that the first forward of `train` is called with."""
+    return torch.randn(16, 6, generator=torch.Generator().manual_seed(5))
+
+
+def gathered_inputs() -> Tensor:
+    """More inputs of that kind, as a run that gathers them would have kept."""
+    return torch.randn(96, 6, generator=torch.Generator().manual_seed(6))
+
+
 def train(
-    model: nn.Module, optimizer: Optimizer, modes: list[torch.overrides.TorchFunctionMode], steps: int = 3
+    model: nn.Module,
+    optimizer: Optimizer,
+    modes: list[torch.overrides.TorchFunctionMode],
+    steps: int = 3,
+    script_modes: Sequence[torch.overrides.TorchFunctionMode] = (),
 ) -> Tensor:
     """Take a few steps as the launcher would, modes entered during the forward; returns the last outputs."""
+    with ExitStack() as stack:
+        for mode in script_modes:
+            stack.enter_context(mode)
+        return _trained(model, optimizer, modes, steps)
+
+
+def _trained(
+    model: nn.Module, optimizer: Optimizer, modes: list[torch.overrides.TorchFunctionMode], steps: int
+) -> Tensor:
     generator = torch.Generator().manual_seed(5)
     outputs = torch.zeros(0)
     for _ in range(steps):

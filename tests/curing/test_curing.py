@@ -4,8 +4,18 @@ import pytest
 import torch
 from torch.optim import SGD
 
-from curing.patients import NETWORKS, finding, fresh_model, fresh_pair, same_bits, train
+from curing.patients import (
+    NETWORKS,
+    finding,
+    first_batch,
+    fresh_model,
+    fresh_pair,
+    gathered_inputs,
+    same_bits,
+    train,
+)
 from gradiometer.curing import CURES, Patient, parse_cure, parts_of, prescribe
+from gradiometer.curing.verification import state_of, verify_change
 from gradiometer.errors import CureRefusedError, GradiometerError, SettingsError
 from gradiometer.prescribing import PRESCRIPTIONS
 
@@ -30,29 +40,63 @@ LABELS = [
 HEADINGS = ("What it changes:", "When it helps:", "What it costs:", "Source:")
 
 
+REFUSALS = {
+    ("exchange_activation:relu", "convolutional"): "already",
+}
+"""First part of a label and network that do not go together, and a word of the reason."""
+
+
 def refuses(label, network):
-    return network == "convolutional" and label.startswith("exchange_activation:relu")
+    return (label.partition("+")[0], network) in REFUSALS
 
 
 CASES = [(label, network) for label in LABELS for network in NETWORKS if not refuses(label, network)]
 
 
-def applied(label, network):
+def patient_of(network):
     pair = fresh_pair(network)
-    patient = Patient(pair.model, pair.optimizer, pair.optimizer.param_groups)
+    return Patient(
+        pair.model, pair.optimizer, pair.optimizer.param_groups, inputs=(first_batch(),), samples=gathered_inputs()
+    )
+
+
+def applied(label, network):
+    patient = patient_of(network)
     words = parse_cure(label).apply(patient)
     return patient, words
+
+
+@pytest.mark.parametrize(("label", "network"), list(REFUSALS))
+def test_refuses_a_network_that_a_cure_does_not_fit_and_says_why(label, network):
+    patient = patient_of(network)
+    before = state_of(patient)
+    with pytest.raises(CureRefusedError, match=REFUSALS[label, network]):
+        parse_cure(label).apply(patient)
+    assert state_of(patient) == before
+
+
+@pytest.mark.parametrize(("label", "network"), CASES)
+def test_sees_that_a_cure_has_changed_something(label, network):
+    patient = patient_of(network)
+    before = state_of(patient)
+    parse_cure(label).apply(patient)
+    verify_change(label, before, state_of(patient))
+
+
+def test_refuses_a_cure_that_changed_nothing():
+    before = state_of(patient_of("sigmoid_stack"))
+    with pytest.raises(CureRefusedError, match="nothing to change"):
+        verify_change("pray", before, state_of(patient_of("sigmoid_stack")))
 
 
 @pytest.mark.parametrize(("label", "network"), CASES)
 def test_writes_a_snippet_that_equals_the_cure_bit_for_bit(label, network):
     patient, words = applied(label, network)
-    cured_outputs = train(patient.model, patient.optimizer, patient.forward_modes)
+    cured_outputs = train(patient.model, patient.optimizer, patient.forward_modes, script_modes=patient.script_modes)
 
     cure = parse_cure(label)
-    pair = fresh_pair(network)
-    code = cure.snippet(Patient(pair.model, pair.optimizer, pair.optimizer.param_groups))
-    names = {"model": fresh_model(network)}
+    code = cure.snippet(patient_of(network))
+    names = {"model": fresh_model(network), "inputs": gathered_inputs() if "samples" in cure.needs else first_batch()}
     if cure.placement == "before_optimizer":
         exec(code, names)
     names["optimizer"] = SGD(names["model"].parameters(), lr=0.1, momentum=0.9)
@@ -70,13 +114,13 @@ def test_changes_something_by_a_cure(label, network):
     patient, _ = applied(label, network)
     pair = fresh_pair(network)
     untouched = train(pair.model, pair.optimizer, [])
-    assert not torch.equal(train(patient.model, patient.optimizer, patient.forward_modes), untouched)
+    cured = train(patient.model, patient.optimizer, patient.forward_modes, script_modes=patient.script_modes)
+    assert not torch.equal(cured, untouched)
 
 
 @pytest.mark.parametrize(("label", "network"), CASES)
 def test_draws_no_global_random_number_for_a_cure(label, network):
-    pair = fresh_pair(network)
-    patient = Patient(pair.model, pair.optimizer, pair.optimizer.param_groups)
+    patient = patient_of(network)
     before = torch.get_rng_state()
     parse_cure(label).snippet(patient)
     parse_cure(label).apply(patient)

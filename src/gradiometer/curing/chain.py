@@ -4,7 +4,7 @@ import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradiometer.curing.cure import Cure, Moment, Patient, Placement
+from gradiometer.curing.cure import Cure, Moment, Need, Patient, Placement, Yardstick
 from gradiometer.schema import Finding
 
 
@@ -32,6 +32,16 @@ class Chain:
         """Before the optimizer where that is right for all parts, else after it."""
         is_before = all(part.placement == "before_optimizer" for part in self.parts)
         return "before_optimizer" if is_before else "after_optimizer"
+
+    @property
+    def needs(self) -> frozenset[Need]:
+        """What any of its parts goes by."""
+        return frozenset[Need]().union(*(part.needs for part in self.parts))
+
+    @property
+    def yardstick(self) -> Yardstick:
+        """The original loss where a part exchanges the loss."""
+        return "original_loss" if any(part.yardstick == "original_loss" for part in self.parts) else "loss"
 
     @property
     def label(self) -> str:
