@@ -95,3 +95,5 @@ def test_refuses_what_lets_no_gradient_through():
         critical_scale("hardshrink")
     with pytest.raises(SettingsError, match="smaller sigma_b"):
         critical_sigma_w("relu", 0.5)
+    with pytest.raises(SettingsError, match="smaller sigma_b"):
+        critical_sigma_w(activation_from("constant", np.zeros_like, np.zeros_like), 0.5)

@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "replay": "Run a recorded script again, up to the operation where NaN or infinity began.",
     "compare": "Say what changed between two recorded runs, for better or worse.",
     "report": "Write a recorded run as one HTML page.",
+    "theory": "Say how deep a network may be, and at which learning rate, before it is trained.",
     "runs": "List or clean the folder of run files.",
     "docs": "Say what a condition is: what is found, why it matters, what cures it.",
 }

@@ -22,7 +22,13 @@ import numpy as np
 from gradiometer.activations import Activation
 from gradiometer.errors import SettingsError
 from gradiometer.theory.length_map import bisect, fixed_length, length_slope
-from gradiometer.theory.moments import as_activation, mean_output, mean_square, mean_square_slope
+from gradiometer.theory.moments import (
+    as_activation,
+    mean_output,
+    mean_square,
+    mean_square_slope,
+    small_signal_slope_square,
+)
 
 LARGEST_USEFUL_LENGTH = 30.0
 """Critical points beyond it are not used: SiLU's lies at 14, the sigmoid's saturated one at 56."""
@@ -72,7 +78,8 @@ def critical_sigma_w(activation: Activation | str | Callable[..., Any], sigma_b:
 
     def excess(log_q: float) -> float:
         q = math.exp(log_q)
-        return q - mean_square(known, q) / mean_square_slope(known, q) - sigma_b**2
+        slope_square = mean_square_slope(known, q)
+        return -math.inf if slope_square < 1e-300 else q - mean_square(known, q) / slope_square - sigma_b**2
 
     points = np.linspace(math.log(1e-8), math.log(1e6), 113)
     values = [excess(float(point)) for point in points]
@@ -115,19 +122,13 @@ def critical_scale(activation: Activation | str | Callable[..., Any]) -> Critica
 
 def _scale_at(activation: Activation, q: float, *, output_mean: float) -> CriticalScale:
     """Fill in what follows from the length; a length of 0 is the limit of small ones."""
-    slope_square = mean_square_slope(activation, q) if q > 0.0 else _small_signal_slope_square(activation)
+    slope_square = mean_square_slope(activation, q) if q > 0.0 else small_signal_slope_square(activation)
     if slope_square < 1e-12:
         raise SettingsError(f"{activation.name} is flat around zero: small signals do not pass it")
     sigma_b_square = 0.0 if q == 0.0 else q - mean_square(activation, q) / slope_square
     sigma_b = math.sqrt(sigma_b_square) if sigma_b_square > 1e-9 * q else 0.0
     entry_rms = math.sqrt(q) if q > 0.0 else _half_slope_rms(activation, slope_square)
     return CriticalScale(1.0 / math.sqrt(slope_square), sigma_b, q, output_mean, entry_rms)
-
-
-def _small_signal_slope_square(activation: Activation) -> float:
-    """The limit of E[phi'²] for q to 0: half from each side of zero, where there may be a kink."""
-    sides = activation.slope(np.array([-1e-5, 1e-5]))
-    return float(np.mean(sides**2))
 
 
 def _half_slope_rms(activation: Activation, slope_square: float) -> float:

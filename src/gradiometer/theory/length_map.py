@@ -96,8 +96,14 @@ def length_slope(activation: Activation, q: float, sigma_w: float) -> float:
     return sigma_w**2 * (upper - lower) / (2.0 * width)
 
 
-def length_depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0) -> float:
+def length_depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 0.0, start: float = 1.0) -> float:
     """Layers over which a deviation from q* shrinks by the factor e: xi_q.
+
+    Args:
+        activation: The activation of every layer.
+        sigma_w: Scale of the weights.
+        sigma_b: Scale of the biases.
+        start: Variance in the first layer.
 
     Returns:
         xi_q; inf where it does not shrink, nan where there is no finite positive q*.
@@ -105,8 +111,8 @@ def length_depth_scale(activation: Activation, sigma_w: float, sigma_b: float = 
     Source:
         Schoenholz et al. 2017, equation 9.
     """
-    q = fixed_length(activation, sigma_w, sigma_b)
+    q = fixed_length(activation, sigma_w, sigma_b, start)
     if q == 0.0 or math.isinf(q):
         return math.nan
     slope = length_slope(activation, q, sigma_w)
-    return math.inf if slope >= 1.0 else float(-1.0 / np.log(slope))
+    return math.inf if slope > 1.0 - 1e-9 else float(-1.0 / np.log(slope))

@@ -10,6 +10,7 @@ from gradiometer.showing.figures.layer_heatmap import describe_layer_heatmap, dr
 from gradiometer.showing.figures.learning_speed import describe_learning_speed, draw_learning_speed
 from gradiometer.showing.figures.loss_and_updates import describe_loss_and_updates, draw_loss_and_updates
 from gradiometer.showing.figures.magnitudes import describe_magnitudes, draw_magnitudes
+from gradiometer.showing.figures.phase_diagram import describe_phase_diagram, draw_phase_diagram
 from gradiometer.showing.figures.similarity import describe_similarity, draw_similarity
 from gradiometer.showing.figures.through_time import describe_through_time, draw_through_time
 from gradiometer.showing.figures.trial_pairs import describe_trial_pairs, draw_trial_pairs
@@ -22,6 +23,7 @@ __all__ = [
     "describe_learning_speed",
     "describe_loss_and_updates",
     "describe_magnitudes",
+    "describe_phase_diagram",
     "describe_similarity",
     "describe_through_time",
     "describe_trial_pairs",
@@ -32,6 +34,7 @@ __all__ = [
     "draw_learning_speed",
     "draw_loss_and_updates",
     "draw_magnitudes",
+    "draw_phase_diagram",
     "draw_similarity",
     "draw_through_time",
     "draw_trial_pairs",
