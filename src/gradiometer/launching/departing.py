@@ -39,12 +39,17 @@ class DepartureWatch:
         self._process = os.getpid()
         self._has_handler = False
         self._exit: Callable[[int], Any] = os._exit
+        self._mask: set[int] | None = None
 
     def __enter__(self) -> "DepartureWatch":
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self.terminate)
             self._has_handler = True
+            if hasattr(os, "register_at_fork"):
+                os.register_at_fork(
+                    before=self._hold_back, after_in_parent=self._let_go, after_in_child=self._let_child_go
+                )
         self._exit = os._exit
         replace_exit(self.exit_at_once)
         return self
@@ -56,6 +61,7 @@ class DepartureWatch:
             replace_exit(self._exit)
         if self._has_handler and signal.getsignal(signal.SIGTERM) == self.terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._has_handler = False
 
     def terminate(self, number: int, frame: FrameType | None) -> None:
         """Handler of SIGTERM: unwind the script, so that its `finally` blocks run and the verdict is given.
@@ -68,6 +74,28 @@ class DepartureWatch:
             os.kill(os.getpid(), signal.SIGTERM)
             return
         raise SystemExit(TERMINATED)
+
+    def _hold_back(self) -> None:
+        """A fork begins: SIGTERM waits, for a child forgets signals that came before Python could run its handlers."""
+        if self._is_handling:
+            self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def _let_go(self) -> None:
+        if self._mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+            self._mask = None
+
+    def _let_child_go(self) -> None:
+        """In the child SIGTERM means what it means without gradiometer."""
+        if self._mask is not None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._let_go()
+
+    @property
+    def _is_handling(self) -> bool:
+        """Whether this handler is set and the main thread forks; another thread's child may set none."""
+        is_main = threading.current_thread() is threading.main_thread()
+        return self._has_handler and is_main and signal.getsignal(signal.SIGTERM) == self.terminate
 
     def exit_at_once(self, status: int) -> None:
         """Stand in for `os._exit`: write the run file out and say what can be done with it, then leave."""
