@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports unit slow bench new-condition new-cure clean
+.PHONY: help setup demo test check format-check lint types imports unit slow bench bench-cures new-condition new-cure clean
 
 help:
 	@echo "make demo                    set up, then find and prove a cure for a network that does not learn"
@@ -26,6 +26,7 @@ help:
 	@echo "make check                   format, lint, types, import contracts, tests with doctests"
 	@echo "make slow                    the tests that take more than a few seconds"
 	@echo "make bench                   what watching costs"
+	@echo "make bench-cures             how many faulty trainings are cured: hours, goes on where it was stopped"
 	@echo "make new-condition NAME=...  stub a condition: source, test, table line"
 	@echo "make new-cure NAME=...       stub a cure: source, test, table line"
 	@echo "make clean                   remove .venv and all caches"
@@ -85,6 +86,11 @@ slow: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/overhead.py
+
+bench-cures: $(STAMP)
+	$(BIN)/python -m benchmarks.truth run --jobs 2
+	$(BIN)/python -m benchmarks.cures run --sample 60 --healthy 60
+	$(BIN)/python -m benchmarks.cures judge
 
 new-condition: $(STAMP)
 	@$(BIN)/python tools/new_unit.py condition "$(NAME)"

@@ -169,7 +169,6 @@ def add_cure(root: Path, name: str) -> dict[Path, str]:
     room = root / "src/gradiometer/curing"
     noun = class_name(name)
     table = with_import((room / "__init__.py").read_text(), f"gradiometer.curing.{name}", noun)
-    table = with_entry(table, "SingleCure = (", ")", f"    | {noun}")
     return {
         room / f"{name}.py": filled(CURE_SOURCE, name),
         root / f"tests/curing/test_{name}.py": filled(CURE_TEST, name),

@@ -15,6 +15,7 @@ HOMES: dict[str, str] = {
     "Run": "gradiometer.schema",
     "check": "gradiometer.session",
     "compare": "gradiometer.comparing",
+    "cure": "gradiometer.curing.callables",
     "diagnose": "gradiometer.diagnosing",
     "open": "gradiometer.recording.reader",
     "watch": "gradiometer.session",

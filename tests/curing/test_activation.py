@@ -271,3 +271,15 @@ def test_makes_a_sigmoid_network_learn_through_its_module_and_functional_forms_a
     with modes[0]:
         after = functional(x)
     assert after.shape == (5, 3)
+
+
+def test_exchanges_a_softmax_between_layers_before_anything_else():
+    model = nn.Sequential(nn.Linear(6, 8), nn.Softmax(dim=1), nn.Linear(8, 8), nn.Sigmoid(), nn.Linear(8, 3))
+    parse_cure("exchange_activation:relu").apply(Patient(model))
+    assert [type(module).__name__ for module in model] == ["Linear", "ReLU", "Linear", "Sigmoid", "Linear"]
+
+
+def test_leaves_a_softmax_alone_that_is_the_output_or_weighs_attention():
+    model = nn.Sequential(nn.Linear(6, 8), nn.Sigmoid(), nn.Linear(8, 3), nn.Softmax(dim=1))
+    parse_cure("exchange_activation:relu").apply(Patient(model))
+    assert isinstance(model[3], nn.Softmax)

@@ -14,7 +14,7 @@ from gradiometer.errors import CureRefusedError
 SCALES = st.floats(0.01, 3.0)
 DRAWS = st.builds(
     Draw,
-    distribution=st.sampled_from(["uniform", "normal", "orthogonal"]),
+    distribution=st.sampled_from(["uniform", "normal", "orthogonal", "delta_orthogonal"]),
     scale=SCALES,
     bias_scale=st.just(0.0) | SCALES,
     input_mean=st.just(0.0) | st.floats(-2.0, 2.0),

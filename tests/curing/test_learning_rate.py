@@ -51,3 +51,14 @@ def test_a_large_factor_survives_its_label():
     label = parse_cure("change_learning_rate:x1000000").label
     assert "+" not in label
     assert parse_cure(label).label == label
+
+
+def test_refuses_a_rate_that_is_still_to_be_found_and_says_who_finds_it():
+    optimizer = fresh_pair("sigmoid_stack").optimizer
+    cure = parse_cure("change_learning_rate:range")
+    assert cure.label == "change_learning_rate:range"
+    with pytest.raises(CureRefusedError, match="`gradiometer cure` runs the range test"):
+        cured(optimizer, cure.label)
+    with pytest.raises(CureRefusedError, match="still to be found"):
+        cure.snippet(Patient(torch.nn.Identity(), optimizer, optimizer.param_groups))
+    assert optimizer.param_groups[0]["lr"] == 0.1

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from torch.optim import SGD, Adam, SparseAdam
+from torch.optim import SGD, Adam, AdamW, SparseAdam
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from curing.patients import fresh_model, fresh_pair, same_bits, train
@@ -121,3 +121,49 @@ def test_leaves_the_old_optimizer_whole_where_the_new_one_does_not_take_its_para
         cured(model, optimizer, "adam")
     assert type(optimizer) is SGD
     assert optimizer.__dict__ == before
+
+
+def test_gives_plain_descent_a_momentum_and_leaves_the_rest():
+    mine, theirs = fresh_model("sigmoid_stack"), fresh_model("sigmoid_stack")
+    exchanged, new = SGD(mine.parameters(), lr=0.1), SGD(theirs.parameters(), lr=0.1, momentum=0.9)
+    assert "0.9" in cured(mine, exchanged, "momentum")
+    train(mine, exchanged, [])
+    train(theirs, new, [])
+    assert same_bits(mine.state_dict(), theirs.state_dict())
+
+    written = fresh_model("sigmoid_stack")
+    optimizer = SGD(written.parameters(), lr=0.1)
+    exec(parse_cure("exchange_optimizer:momentum").snippet(Patient(written, optimizer)), {"optimizer": optimizer})
+    train(written, optimizer, [])
+    assert same_bits(written.state_dict(), mine.state_dict())
+
+
+def test_refuses_a_momentum_where_there_is_one_or_none_can_be():
+    model = fresh_model("sigmoid_stack")
+    with pytest.raises(CureRefusedError, match="momentum of 0.9 already"):
+        cured(model, SGD(model.parameters(), lr=0.1, momentum=0.9), "momentum")
+    with pytest.raises(CureRefusedError, match="exchange_optimizer:sgd does"):
+        cured(model, Adam(model.parameters()), "momentum")
+    with pytest.raises(CureRefusedError, match="constructed"):
+        parse_cure("exchange_optimizer:momentum").apply(Patient(model))
+
+
+@pytest.mark.parametrize("to", ["adam", "nadam", "radam"])
+def test_goes_on_letting_decay_act_on_the_weights_directly(to):
+    """With gradients of zero all that moves the weights is decay: by rate times decay of their size in a step."""
+    model = fresh_model("sigmoid_stack")
+    optimizer = AdamW(model.parameters(), lr=0.5, weight_decay=0.1)
+    cured(model, optimizer, to)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    rate = OPTIMIZERS[to].learning_rate
+    for name, parameter in model.named_parameters():
+        assert torch.allclose(parameter.detach(), before[name] * (1.0 - rate * 0.1), rtol=1e-6, atol=0.0)
+
+
+def test_refuses_an_optimizer_that_takes_no_sparse_gradients():
+    model = torch.nn.Sequential(torch.nn.Embedding(4, 4, sparse=True), torch.nn.Linear(4, 3))
+    with pytest.raises(CureRefusedError, match="no sparse gradients"):
+        cured(model, SGD(model.parameters(), lr=0.1), "adam")

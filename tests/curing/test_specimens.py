@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from curing.specimen_scripts import SCRIPTS
 from curing.trials.trial_material import bench_for, spec_for
-from gradiometer.curing import CURES
+from gradiometer.curing import CURES, parse_cure
 from gradiometer.curing.trials.pairing import paired
+from gradiometer.curing.trials.preludes import gather
 from gradiometer.curing.trials.verdict import Pair, compare
 
 SPECIMEN = """\
@@ -34,14 +36,22 @@ for step in range(STEPS):
 
 SPECIMENS: dict[str, tuple[str, int, float, float]] = {
     "exchange_activation:tanh": ("Sigmoid", 4, 1.0, 0.3),
+    "insert_activation": ("Identity", 3, 1.0, 0.3),
     "redraw_weights:critical": ("Sigmoid", 6, 1.0, 0.3),
     "redraw_weights:he": ("ReLU", 10, 1.0, 0.1),
     "redraw_weights:glorot": ("Tanh", 6, 20.0, 0.1),
+    "redraw_weights:orthogonal": ("Tanh", 20, 1.0, 0.1),
+    "scale_to_unit_variance": ("ReLU", 10, 1.0, 0.1),
     "insert_normalisation": ("Sigmoid", 4, 1.0, 0.3),
+    "add_residual_paths": ("Tanh", 20, 1.0, 0.1),
+    "add_residual_paths:plain": ("ReLU", 20, 1.0, 0.1),
     "clip_gradients:0.01": ("Tanh", 3, 1.0, 30.0),
+    "clip_gradients:value=0.001": ("Tanh", 3, 1.0, 30.0),
+    "clip_gradients:adaptive=0.001": ("Tanh", 3, 1.0, 30.0),
     "change_learning_rate:x1000": ("ReLU", 2, 1.0, 1e-4),
     "change_learning_rate:x0.01": ("Tanh", 3, 1.0, 30.0),
     "exchange_optimizer:adam": ("ReLU", 2, 1.0, 1e-4),
+    "exchange_optimizer:momentum": ("ReLU", 2, 1.0, 0.03),
 }
 """For each cure: activation, hidden layers, factor on the default weights, learning rate."""
 
@@ -49,17 +59,26 @@ STEPS, SEEDS = 400, (1, 2, 3, 4, 5)
 
 
 def test_has_a_specimen_for_every_cure() -> None:
-    assert {label.partition(":")[0] for label in SPECIMENS} == set(CURES)
+    assert {label.partition(":")[0] for label in (*SPECIMENS, *SCRIPTS)} == set(CURES)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("label", SPECIMENS)
-def test_makes_its_specimen_better_by_itself(label: str, tmp_path: Path) -> None:
+def text_of(label: str) -> str:
+    """The script of a specimen."""
+    if label in SCRIPTS:
+        return SCRIPTS[label]
     activation, depth, scale, rate = SPECIMENS[label]
     text = SPECIMEN
     for name, value in (("activation", activation), ("depth", depth), ("scale", scale), ("rate", rate)):
         text = text.replace("{" + name + "}", str(value))
-    bench = bench_for(spec_for(tmp_path, text, steps=STEPS), tmp_path)
+    return text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", [*SPECIMENS, *SCRIPTS])
+def test_makes_its_specimen_better_by_itself(label: str, tmp_path: Path) -> None:
+    bench = bench_for(spec_for(tmp_path, text_of(label), steps=STEPS), tmp_path)
+    if "samples" in parse_cure(label).needs:
+        assert gather(bench) == ""
     controls = bench.run([bench.trial(None, seed, "trial", STEPS) for seed in SEEDS])
     treated = bench.run([bench.trial(label, seed, "trial", STEPS) for seed in SEEDS])
     assert [reading.trial.status for reading in treated] == ["done"] * len(SEEDS), treated[0].trial.detail

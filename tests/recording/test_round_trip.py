@@ -20,6 +20,7 @@ from gradiometer.schema import (
     STEP_COLUMNS,
     Contrast,
     Coverage,
+    Endpoint,
     Event,
     ExampleStats,
     Layer,
@@ -120,6 +121,17 @@ contrasts = st.builds(
     confidence=st.floats(0.0, 1.0),
     detail=TEXTS,
 )
+endpoints = st.builds(
+    Endpoint,
+    name=NAMES,
+    control=st.lists(FINITE, max_size=3).map(tuple),
+    treated=st.lists(FINITE, max_size=3).map(tuple),
+    difference=st.none() | FINITE,
+    interval=INTERVALS,
+    verdict=VERDICTS,
+    text=TEXTS,
+    confidence=st.floats(0.0, 1.0),
+)
 outcomes = st.builds(
     Outcome,
     verdict=VERDICTS,
@@ -137,6 +149,7 @@ outcomes = st.builds(
     held_out=st.none() | st.lists(contrasts, max_size=2).map(tuple),
     held_out_detail=TEXTS,
     equal_time=st.none() | contrasts,
+    endpoints=st.lists(endpoints, max_size=2).map(tuple),
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from gradiometer.schema import Contrast, Outcome
+from gradiometer.schema import Contrast, Endpoint, Outcome
 from gradiometer.showing.outcome_words import contrast_sentences, outcome_numbers, outcome_warnings
 from showing.made_run import made_outcome
 
@@ -49,6 +49,21 @@ def test_warns_of_a_proved_cure_that_another_comparison_speaks_against(settings:
     assert warning.startswith("Warning: ")
     assert words in warning
     assert outcome_warnings(outcome(**settings, verdict="not shown")) == []
+
+
+def test_says_and_warns_of_endpoints_that_are_no_loss() -> None:
+    balance = Endpoint(
+        "balance", (70.0, 72.0), (6.0, 7.0), -64.5, (-70.0, -59.0), "better", "levels ranged over 71 dB."
+    )
+    gone = Endpoint("fault_gone", (0.0, 0.0), (1.0, 1.0), 1.0, None, "better", "the fault was gone in 2 of 2.")
+    told = contrast_sentences(outcome(endpoints=(balance, gone)))
+    assert told[-2:] == [
+        "Levels ranged over 71 dB: -64.5 (95 % interval -70 to -59).",
+        "The fault was gone in 2 of 2.",
+    ]
+    assert outcome_warnings(outcome(endpoints=(balance, gone))) == []
+    (warning,) = outcome_warnings(outcome(endpoints=(replace(balance, verdict="worse"), gone)))
+    assert warning == "Warning: by the balance of the levels on the trunk the cure is worse than the control."
 
 
 def test_leaves_out_numbers_that_are_not_there() -> None:

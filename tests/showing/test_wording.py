@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from gradiometer.curing import CURES
 from gradiometer.schema import Diagnosis
 from gradiometer.showing.wording import (
+    CURE_WORDS,
     VERDICT_WORDS,
     cure_in_words,
     layers_in_words,
@@ -20,7 +22,7 @@ def test_says_what_a_pair_of_cures_does() -> None:
 
 
 def test_says_the_name_of_a_cure_it_has_no_words_for() -> None:
-    assert cure_in_words("open_forget_gates") == "open forget gates"
+    assert cure_in_words("rest_a_while") == "rest a while"
 
 
 def test_names_the_whole_network_where_a_finding_names_no_layer() -> None:
@@ -88,3 +90,7 @@ def test_names_the_page_of_a_condition_that_no_cure_can_mend():
     worst = replace(diagnosis.findings[0], condition="mismatched_loss", cures=())
     uncurable = replace(diagnosis, findings=(worst, *diagnosis.findings[1:]))
     assert next_command(made_run(is_cured=False), uncurable, None) == "gradiometer docs mismatched_loss"
+
+
+def test_has_words_for_every_cure() -> None:
+    assert list(CURE_WORDS) == list(CURES)

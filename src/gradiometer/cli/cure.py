@@ -19,7 +19,17 @@ def cure(
     file: Annotated[Path | None, typer.Option(help="Copy the run file with the outcome to this place.")] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Print the change as a patch of the script.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    tries: Annotated[
+        str | None, typer.Option("--try", metavar="NAME[,NAME]", help="Try these cures first; + joins a pair.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Forget what was tried before.")] = False,
+    engine: Annotated[str, typer.Option(help="What runs the trials: local, or ray.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="[ray://]HOST:PORT", help="A Ray cluster; one on this machine if not given.")
+    ] = None,
+    gpus_per_trial: Annotated[
+        float, typer.Option(min=0.0, help="GPUs that Ray gives each trial; a share of one if below 1.")
+    ] = 0.0,
 ) -> None:
     """Find out what is wrong with a script's training, try the cures that fit, and prove which one works.
 
@@ -28,10 +38,22 @@ def cure(
     and the same command goes on from there.
     """
     from gradiometer.cli.curing import CureOptions, run_cure
+    from gradiometer.cli.engines import EngineOptions
     from gradiometer.curing.trials.plan import Wishes
     from gradiometer.launching.torchrun import refuse_several
 
     refuse_several(os.environ, "cure")
     wishes = Wishes(steps, seconds, seeds, workers)
-    options = CureOptions(tuple(words or ()), module, wishes, file, is_diff=diff, is_json=json, is_fresh=fresh)
+    labels = tuple(label.strip() for label in (tries or "").split(",") if label.strip())
+    options = CureOptions(
+        tuple(words or ()),
+        module,
+        wishes,
+        file,
+        is_diff=diff,
+        is_json=json,
+        is_fresh=fresh,
+        labels=labels,
+        engine=EngineOptions(engine, address, gpus_per_trial),
+    )
     raise typer.Exit(run_cure(options))

@@ -2,15 +2,17 @@
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from gradiometer.cli.console import messages, results, write_json
+from gradiometer.cli.engines import EngineOptions, chosen_engine
 from gradiometer.cli.exit_codes import FINDINGS, INTERRUPTED, OK
 from gradiometer.cli.targets import named_target
+from gradiometer.curing import parse_cure
 from gradiometer.curing.case import CaseRequest, CaseResult, cure_script, target_from
 from gradiometer.curing.trials.plan import Wishes
 from gradiometer.errors import RunFileError
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 SIEVES = {
     "diagnose": "running the script",
+    "range": "looking for a learning rate",
+    "gather": "gathering inputs",
     "remeasure": "first steps of every cure",
     "race": "short race",
     "trial": "paired trials",
@@ -43,6 +47,8 @@ class CureOptions:
         is_diff: Print the change as a patch.
         is_json: Print one JSON object.
         is_fresh: Forget what was tried before.
+        labels: Cures to be tried before those that are chosen.
+        engine: What runs the trials.
     """
 
     words: tuple[str, ...]
@@ -52,6 +58,8 @@ class CureOptions:
     is_diff: bool = False
     is_json: bool = False
     is_fresh: bool = False
+    labels: tuple[str, ...] = ()
+    engine: EngineOptions = field(default_factory=EngineOptions)
 
 
 class TrialBar:
@@ -91,11 +99,15 @@ def run_cure(options: CureOptions) -> int:
     """
     named = named_target(options.words, options.module, "cure")
     target = named if named.script is None else target_from(named.script, named.arguments)
-    request = CaseRequest(target, options.wishes, ignore=load_settings().ignore, is_fresh=options.is_fresh)
+    for label in options.labels:
+        parse_cure(label)
+    request = CaseRequest(
+        target, options.wishes, load_settings().ignore, is_fresh=options.is_fresh, labels=options.labels
+    )
     bar = TrialBar(messages())
     try:
-        with bar.bar:
-            result = cure_script(request, bar)
+        with chosen_engine(options.engine, options.wishes) as (engine, wishes), bar.bar:
+            result = cure_script(replace(request, engine=engine, wishes=wishes), bar)
     except KeyboardInterrupt:
         messages().print("\nInterrupted. What is done is kept: the same command goes on from here.")
         return INTERRUPTED

@@ -41,12 +41,19 @@ def run(
     keep_weights: Annotated[
         str, typer.Option(metavar="N|SIZE", help="Weights of steps on the way to keep, for a replay to be checked by.")
     ] = "0",
+    cure: Annotated[
+        str | None,
+        typer.Option(metavar="NAME[,NAME]|RUN", help="Apply cures, or the one that `cure` has proved in a run file."),
+    ] = None,
 ) -> None:
     """Run a script unchanged and watch it train; the verdict comes at its end.
 
     The script's output, arguments and exit code are its own. Options for gradiometer go before the script's name:
 
         gradiometer run --steps 500 train.py --epochs 3
+
+    With `--cure` the whole script trains with cures applied, as they would be by hand: what they change is said, new
+    parameters change the keys of its checkpoints, and a cure that does not fit ends the run before it trains.
     """
     from gradiometer.cli.watched import WatchOptions, run_watched
 
@@ -63,5 +70,6 @@ def run(
         opens_compiled=open_compiled,
         keep_batches=keep_batches,
         keep_weights=keep_weights,
+        cure=cure,
     )
     raise typer.Exit(run_watched(options))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradiometer.cli.console import messages, severity_of
+from gradiometer.cli.cured import CuredRun, cured_run
 from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
 from gradiometer.cli.targets import named_target
 from gradiometer.errors import NoTrainingError, RunFileError, SettingsError
@@ -44,6 +45,7 @@ class WatchOptions:
         opens_compiled: Layers of compiled models are measured; the settings may say so too.
         keep_batches: How many batches of suspicious steps are kept, or how large they may be together.
         keep_weights: The same of weights on the way.
+        cure: Labels of cures to apply, or a run file that holds a proved one.
     """
 
     words: tuple[str, ...]
@@ -59,6 +61,7 @@ class WatchOptions:
     opens_compiled: bool = False
     keep_batches: str = "4"
     keep_weights: str = "0"
+    cure: str | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Watcher:
     Attributes:
         options: The command line's options.
         settings: The settings.
+        cured: The cures to apply; None without.
         session: The run's session, None until the script imports torch.
         view: The live view.
         is_stop_asked: A finding that `--stop-on` names was made.
@@ -75,6 +79,7 @@ class Watcher:
 
     options: WatchOptions
     settings: Settings
+    cured: CuredRun | None = None
     session: "Session | None" = None
     view: LiveView | None = None
     is_stop_asked: bool = False
@@ -93,9 +98,34 @@ class Watcher:
     def stop(self) -> None:
         """Give the terminal back."""
         self._ended.set()
+        if self.cured is not None:
+            self.cured.end()
         if self.view is not None and self.session is not None:
             self.session.budget.spent_seconds += self.view.rendering_seconds
             self.view.stop()
+
+    def launch(self, target: Target, file: Path, overhead: float) -> Launch:
+        """What to run, and how to watch it."""
+        options, settings, cured = self.options, self.settings, self.cured
+        return Launch(
+            target,
+            file,
+            step_limit=options.steps,
+            seed=options.seed,
+            overhead=overhead,
+            max_bytes=settings.max_megabytes * 2**20,
+            open_compiled=options.opens_compiled or settings.open_compiled,
+            dear=settings.dear,
+            keeping=keeping_of(options),
+            when_watching=self.start,
+            when_ending=self.stop,
+            is_stop_asked=self.is_to_stop if options.stop_on or cured is not None else None,
+            treatment=cured.begin if cured is not None else None,
+        )
+
+    def is_to_stop(self) -> bool:
+        """Whether the training is to stop here."""
+        return self.is_stop_asked or (self.cured is not None and self.cured.is_hopeless())
 
     def state(self) -> LiveState:
         """What the live view shows now."""
@@ -163,31 +193,21 @@ def run_watched(options: WatchOptions) -> int:
     if options.stop_on and options.stop_on not in condition_names():
         severity_of(options.stop_on)
     target = named_target(options.words, options.module, "run")
+    cured = cured_run(options.cure, target, settings.ignore)
     if rank_in(os.environ):
         return run_beside(target, options)
     file = options.file or default_file(target, settings)
     overhead = options.overhead if options.overhead is not None else settings.overhead
     refuse_early(file, overhead)
-    watcher = Watcher(options, settings)
-    launch = Launch(
-        target,
-        file,
-        step_limit=options.steps,
-        seed=options.seed,
-        overhead=overhead,
-        max_bytes=settings.max_megabytes * 2**20,
-        open_compiled=options.opens_compiled or settings.open_compiled,
-        dear=settings.dear,
-        keeping=keeping_of(options),
-        when_watching=watcher.start,
-        when_ending=watcher.stop,
-        is_stop_asked=(lambda: watcher.is_stop_asked) if options.stop_on else None,
-    )
+    watcher = Watcher(options, settings, cured)
+    launch = watcher.launch(target, file, overhead)
     with DepartureWatch(file, lambda: watcher.session):
-        result = launch_script(launch)
+        result = launch_script(launch) if cured is None else cured.launch(launch)
     if result.fault is not None:
         raise result.fault
     script_code = result.ending.exit_code
+    if cured is not None and script_code == 0:
+        cured.finish(has_optimizer=result.optimizer_count > 0)
     if result.step_count == 0 and script_code == 0:
         raise NoTrainingError(what_was_looked_for(result))
     if result.file is None or not result.file.exists():

@@ -1,41 +1,64 @@
 """Cures: changes to a live model and optimizer that may make a network train, each with its snippet.
 
 `CURES` is the whole list. A cure is written as its name and a setting, `redraw_weights:he`; several together with
-`+`. `prescribe` chooses those worth trying for a list of findings.
+`+`. `gradiometer.curing.choosing` says which are worth trying for some findings.
 """
 
-from collections.abc import Sequence
-
 from gradiometer.curing.activation import ExchangeActivation
+from gradiometer.curing.activation_insertion import InsertActivation
 from gradiometer.curing.chain import Chain, parts_of
 from gradiometer.curing.clipping import ClipGradients
-from gradiometer.curing.cure import Cure, Patient
+from gradiometer.curing.cure import Cure, Labelled, Patient
+from gradiometer.curing.gating import OpenForgetGates
 from gradiometer.curing.initialisation import RedrawWeights
+from gradiometer.curing.input_scale import StandardiseInput
 from gradiometer.curing.learning_rate import ChangeLearningRate
+from gradiometer.curing.loss_pairing import FixLossPairing
+from gradiometer.curing.loss_scaling import ScaleLoss
+from gradiometer.curing.lsuv import ScaleToUnitVariance
 from gradiometer.curing.normalisation import InsertNormalisation
+from gradiometer.curing.normalisation_exchange import ExchangeNormalisation
+from gradiometer.curing.number_format import KeepWeightsInFloat32
 from gradiometer.curing.optimizer import ExchangeOptimizer
+from gradiometer.curing.pretraining import PretrainLayers
+from gradiometer.curing.recurrence import ExchangeRecurrence
+from gradiometer.curing.recurrent_weights import RedrawRecurrentWeights
+from gradiometer.curing.regularisation import ReduceRegularisation
+from gradiometer.curing.residual import AddResidualPaths
+from gradiometer.curing.symmetry import BreakSymmetry
+from gradiometer.curing.target_scale import ScaleOutputToTargets
+from gradiometer.curing.warmup import WarmUpLearningRate
+from gradiometer.curing.zeroing import ZeroGradients
 from gradiometer.errors import SettingsError
-from gradiometer.prescribing import cures_for
-from gradiometer.schema import Finding
 
-SingleCure = (
-    ExchangeActivation | RedrawWeights | InsertNormalisation | ClipGradients | ChangeLearningRate | ExchangeOptimizer
-)
-
-CURES: dict[str, type[SingleCure]] = {
+CURES: dict[str, type[Labelled]] = {
     "exchange_activation": ExchangeActivation,
+    "insert_activation": InsertActivation,
     "redraw_weights": RedrawWeights,
+    "redraw_recurrent_weights": RedrawRecurrentWeights,
+    "scale_to_unit_variance": ScaleToUnitVariance,
+    "break_symmetry": BreakSymmetry,
+    "open_forget_gates": OpenForgetGates,
+    "pretrain_layers": PretrainLayers,
+    "standardise_input": StandardiseInput,
     "insert_normalisation": InsertNormalisation,
+    "exchange_normalisation": ExchangeNormalisation,
+    "add_residual_paths": AddResidualPaths,
+    "exchange_recurrence": ExchangeRecurrence,
     "clip_gradients": ClipGradients,
+    "zero_gradients": ZeroGradients,
     "change_learning_rate": ChangeLearningRate,
+    "warm_up_learning_rate": WarmUpLearningRate,
     "exchange_optimizer": ExchangeOptimizer,
+    "reduce_regularisation": ReduceRegularisation,
+    "keep_weights_in_float32": KeepWeightsInFloat32,
+    "scale_loss": ScaleLoss,
+    "fix_loss_pairing": FixLossPairing,
+    "scale_output_to_targets": ScaleOutputToTargets,
 }
 """Every cure, by the name that it is written with."""
 
-MOST_CANDIDATES = 8
-"""Cures worth trying for one run: the first sieve takes seconds for each."""
-
-__all__ = ["CURES", "Chain", "Cure", "Patient", "SingleCure", "parse_cure", "parts_of", "prescribe"]
+__all__ = ["CURES", "Chain", "Cure", "Patient", "parse_cure", "parts_of"]
 
 
 def parse_cure(label: str) -> Cure | Chain:
@@ -61,30 +84,3 @@ def parse_cure(label: str) -> Cure | Chain:
             raise SettingsError(f"there is no cure {name!r}; choose {', '.join(CURES)}")
         parts.append(CURES[name].parse(setting))
     return parts[0] if len(parts) == 1 else Chain(tuple(parts))
-
-
-def prescribe(findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Choose the cures worth trying.
-
-    The first finding's main cause comes first, since it is the worst; the causes beside it and the other findings
-    fill up. The best cure of each further finding is sure of a place.
-
-    Args:
-        findings: What was found, worst first.
-
-    Returns:
-        At most `MOST_CANDIDATES` labels, the most promising first; empty without findings.
-    """
-    ranked = [label for finding in findings for label in _labels_of(finding)]
-    best = [labels[0] for finding in findings if (labels := _labels_of(finding))]
-    chosen = list(dict.fromkeys(ranked))
-    sure = list(dict.fromkeys(best))[:MOST_CANDIDATES]
-    rest = [label for label in chosen if label not in sure][: MOST_CANDIDATES - len(sure)]
-    kept = {*sure, *rest}
-    return tuple(label for label in chosen if label in kept)
-
-
-def _labels_of(finding: Finding) -> list[str]:
-    """What the tables give for a finding: for its main cause first, then for the others."""
-    causes = [finding.cause, *finding.other_causes]
-    return list(dict.fromkeys(label for cause in causes for label in cures_for(finding.condition, cause.name)))

@@ -3,7 +3,8 @@
 What it changes:
     Every hidden activation of the kind that does the damage, wherever it stands in the model, as a module
     (`nn.Sigmoid`, shared ones too) or as a function (`torch.sigmoid(x)`, `x.tanh()`, `F.relu(x, inplace=True)`).
-    Output units, softmax, gates inside `nn.LSTM` and `nn.GRU`, and sigmoids off the trunk stay. Weights stay too:
+    A softmax between layers, whose units compete, counts as the most damaging kind of all. Output units, a softmax
+    that weighs attention, gates inside `nn.LSTM` and `nn.GRU`, and sigmoids off the trunk stay. Weights stay too:
     `exchange_activation:relu+redraw_weights:he` changes both.
 
 When it helps:
@@ -35,6 +36,7 @@ from gradiometer.curing.survey import (
     functional_calls,
     functional_kinds,
     hidden_activation_modules,
+    hidden_softmaxes,
     output_weight,
     places_also_at_output,
     places_of,
@@ -114,7 +116,10 @@ class ExchangeActivation(Labelled):
         Raises:
             CureRefusedError: There is nothing to exchange.
         """
+        softmaxes = hidden_softmaxes(patient)
         modules, functions = hidden_activation_modules(patient), functional_kinds(patient)
+        if softmaxes:  # units that compete starve the gradient more than any activation that acts on each by itself
+            return ExchangePlan(softmaxes, frozenset(), (), {})
         present = Counter(str(activation_kind(module)) for module in modules.values()) + functions
         kinds = self._kinds(patient, present)
         if not executed_layers(patient):

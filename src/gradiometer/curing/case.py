@@ -6,23 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gradiometer.curing import prescribe
+from gradiometer.curing.choosing import asked_for, choose_candidates
+from gradiometer.curing.loss_pairing import has_meaningless_loss
 from gradiometer.curing.trials.bench import Bench, Engine, Progress
-from gradiometer.curing.trials.contrasting import equal_time_contrast, held_out_contrasts, why_no_held_out
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
-from gradiometer.curing.trials.sieves import (
-    Finals,
-    Standings,
-    choose_winner,
-    hold_finals,
-    other_sites,
-    race,
-    ranking_of,
-    remeasure,
-)
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, digest_of
+from gradiometer.curing.trying import TRYING_SEVERITIES, Attempt, try_cures
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import NoTrainingError, RunFileError, ScriptError, SettingsError
 from gradiometer.launching.script import Target
@@ -38,9 +29,6 @@ GREATEST_PATIENCE_SECONDS = 1800.0
 PATIENCE_FACTOR, PATIENCE_FLOOR_SECONDS = 8.0, 60.0
 """A trial may take this many times as long as planned, a machine under load, and at least so long."""
 
-TRYING_SEVERITIES = ("critical", "warning")
-"""Findings that are worth a cure."""
-
 
 @dataclass(frozen=True, slots=True)
 class CaseRequest:
@@ -53,6 +41,7 @@ class CaseRequest:
         is_fresh: Forget what was tried before.
         folder: Where cases are kept.
         engine: What runs the trials.
+        labels: Cures that are to be tried before those that are chosen.
     """
 
     target: Target
@@ -61,6 +50,7 @@ class CaseRequest:
     is_fresh: bool = False
     folder: Path = Path(CASES_FOLDER)
     engine: Engine = run_trials
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +97,13 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     diagnosis = diagnose(diagnosed.run, ignore=request.ignore)
     file = diagnosed.spec.run_file
     findings = tuple(finding for finding in diagnosis.findings if finding.severity in TRYING_SEVERITIES)
-    labels = prescribe(findings)
-    if not labels:
+    candidates = (*asked_for(request.labels), *choose_candidates(findings, diagnosed.run)) if findings else ()
+    if not candidates:
         return CaseResult(diagnosis, diagnosed.run, file, None)
-    plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(labels))
+    plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(candidates))
     progress.say(plan.text)
     bench = bench_for(diagnosed, findings, plan, request, progress)
-    outcome, changes = try_cures(bench, labels, diagnosed, findings, plan)
+    outcome, changes = try_cures(Attempt(bench, diagnosed, findings, plan), candidates[: plan.candidate_count])
     trials = tuple(reading.trial for reading in (diagnosed, *bench.readings))
     with RunWriter(file, is_resumed=True) as writer:
         writer.add_trials(trials)
@@ -255,92 +245,10 @@ def bench_for(
         case_file=str(spec.run_file),
         conditions=tuple(dict.fromkeys(finding.condition for finding in findings)),
     )
-    return Bench(template, Path(spec.folder) / "trials", plan.workers, progress, request.engine)
-
-
-def try_cures(
-    bench: Bench, labels: Sequence[str], diagnosed: Reading, findings: Sequence[Finding], plan: Plan
-) -> tuple[Outcome, tuple[dict[str, object], ...]]:
-    """Go through the three sieves."""
-    standings = Standings()
-    kept = remeasure(bench, labels, standings)
-    finalists = race(bench, kept, diagnosed, plan, standings) if kept else []
-    if not finalists:
-        reason = "no cure went on training any better than the untouched script"
-        steps = f"{plan.race_steps[-1]} steps" if kept else "the first steps"
-        return Outcome("not shown", ranking=standings.in_order(), detail=f"{reason} in {steps}"), ()
-    finals = hold_finals(
-        bench, [label for label, _ in finalists], plan, lambda control: shows_fault(control, diagnosed, findings)
+    judges_answers = diagnosed.run is not None and has_meaningless_loss(diagnosed.run)
+    return Bench(
+        template, Path(spec.folder) / "trials", plan.workers, progress, request.engine, judges_answers=judges_answers
     )
-    for label in finals.comparisons:
-        standings.rankings[label] = ranking_of(label, finals)
-    return outcome_of(finals, standings)
-
-
-def shows_fault(control: Reading, diagnosed: Reading, findings: Sequence[Finding]) -> bool:
-    """Whether a control has the fault again: the same condition or cause, or the same failure."""
-    if control.trial.status == "failed":
-        return diagnosed.trial.status == "failed" or any(finding.condition == "non_finite" for finding in findings)
-    if control.run is None:
-        return False
-    again = [known for known in diagnose(control.run).findings if known.severity in TRYING_SEVERITIES]
-    conditions = {finding.condition for finding in findings}
-    causes = {finding.cause.name for finding in findings} - {"unknown"}
-    return any(known.condition in conditions or known.cause.name in causes for known in again)
-
-
-def outcome_of(finals: Finals, standings: Standings) -> tuple[Outcome, tuple[dict[str, object], ...]]:
-    """Put the last sieve's result into words and numbers."""
-    winner = choose_winner(finals)
-    assert winner is not None
-    comparison = finals.comparisons[winner]
-    verdict = comparison.verdict
-    details = [comparison.detail, other_sites(finals, winner)]
-    if any(reading.trial.is_paired is None for reading in finals.treated[winner]):
-        details.append("whether every pair saw the same batches could not be told")
-    if not finals.shows_fault:
-        told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
-        verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]
-    changes = changes_of(finals.treated[winner]) if verdict == "better" else ()
-    match = finals.match_of(winner)
-    held_out = held_out_contrasts(match)
-    outcome = Outcome(
-        verdict=verdict,
-        cures=tuple(winner.split("+")),
-        control=tuple(reading.final_loss for reading in finals.controls),
-        treated=tuple(reading.final_loss for reading in finals.treated[winner]),
-        difference=comparison.difference,
-        interval=comparison.interval,
-        confidence=comparison.confidence,
-        is_paired=finals.paired[winner],
-        control_shows_fault=finals.shows_fault,
-        ranking=standings.in_order(),
-        snippet=snippet_of(changes),
-        detail="; ".join(text for text in details if text),
-        held_out=held_out,
-        held_out_detail="" if held_out else why_no_held_out(match),
-        equal_time=equal_time_contrast(match),
-    )
-    return outcome, changes
-
-
-def changes_of(readings: Sequence[Reading]) -> tuple[dict[str, object], ...]:
-    """What a cure changed, from the first of its trials that tells."""
-    for reading in readings:
-        changes = reading.run.facts.get("cure_changes") if reading.run is not None else None
-        if isinstance(changes, list) and changes:
-            return tuple(dict(change) for change in changes)
-    return ()
-
-
-def snippet_of(changes: Sequence[dict[str, object]]) -> str:
-    """All changes as code, with a line before each that says where it belongs."""
-    places = {
-        "before_optimizer": "# After the model is made, before the optimizer is:",
-        "after_optimizer": "# After the optimizer is made:",
-    }
-    parts = [f"{places[str(change['placement'])]}\n{str(change['snippet']).strip()}\n" for change in changes]
-    return "\n".join(parts)
 
 
 def target_from(path: str, arguments: Sequence[str]) -> Target:

@@ -1,31 +1,38 @@
-"""Clip the gradient's norm.
+"""Clip the gradient.
 
 What it changes:
-    Before every step of this optimizer the gradients of all its parameters together are scaled down to a norm of
-    `max_norm` where they exceed it; their direction stays. Without a number the norm is chosen: the median of the
-    diagnosed run's healthy total norms, and under plain gradient descent no more than moves the weights by 1 % a step.
+    Before every step of this optimizer, and after whatever the script does to its gradients, they are bounded in one
+    of three ways. `clip_gradients:1.0`: all of them together are scaled down to a norm of 1.0 where they exceed it;
+    their direction stays. Without a number the norm is chosen: the median of the diagnosed run's healthy total norms,
+    and under plain gradient descent no more than moves the weights by 1 % a step. `clip_gradients:value=0.5`: every
+    single number is kept between -0.5 and 0.5. `clip_gradients:adaptive=0.01`: the gradient of each unit (a row of a
+    matrix, a filter) is scaled down to 1 % of the norm of that unit's own weights; the output layer is left out.
 
 When it helps:
-    Exploding gradients, and single batches whose gradient throws the weights far away. It does not help where the
-    gradient is NaN already, and it can't bring back what has vanished.
+    Exploding gradients, and single batches whose gradient throws the weights far away. The adaptive bound suits
+    networks whose layers differ in scale, and residual networks without normalisation. None of them helps where the
+    gradient is NaN already, and none can bring back what has vanished.
 
 What it costs:
-    One norm of all gradients per step, and a reading of it.
+    One norm of all gradients per step, or one of each unit's gradient and weights. Clipping single values turns the
+    gradient's direction.
 
 Source:
     Pascanu, Mikolov, Bengio, "On the difficulty of training recurrent neural networks", ICML 2013, algorithm 1 (which
-    finds anything between half and ten times the average norm to work).
+    finds anything between half and ten times the average norm to work). Brock, De, Smith, Simonyan, "High-performance
+    large-scale image recognition without normalization", ICML 2021, section 4.1, for the adaptive bound; vectors
+    such as biases count as one unit, as in the authors' code.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
-import torch
-from torch.optim import LBFGS, SGD, Optimizer
+from torch.optim import LBFGS, SGD
 
 from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
+from gradiometer.curing.gradient_bounds import Bound, NormBound, UnitBound, ValueBound, traits_of
 from gradiometer.errors import CureRefusedError, SettingsError
 from gradiometer.schema import FloatArray, Run
 from gradiometer.units import format_setting
@@ -39,70 +46,89 @@ GREATEST_UPDATE = 0.01
 FALLBACK_NORM = 1.0
 """Where neither a run nor the weights tell: the value most scripts use."""
 
+UNIT_SHARE = 0.01
+"""Share of a unit's norm that its gradient may have: the value of the paper for its smaller batches."""
+
+ClipKind = Literal["norm", "value", "adaptive"]
+
 
 @dataclass(frozen=True, slots=True)
 class ClipGradients(Labelled):
-    """Bound the norm of all gradients together.
+    """Bound the gradients before every step.
 
     Attributes:
-        max_norm: The bound; None to have it chosen.
+        kind: What is bounded: the norm of all together, every single value, or each unit's share of its weights.
+        bound: The bound; None for the chosen norm, or the usual share.
     """
 
     name: ClassVar[str] = "clip_gradients"
     moment: ClassVar[Moment] = "first_forward"
     placement: ClassVar[Placement] = "after_optimizer"
 
-    max_norm: float | None = None
+    kind: ClipKind = "norm"
+    bound: float | None = None
 
     @classmethod
     def parse(cls, setting: str) -> "ClipGradients":
-        """Read the norm; empty leaves it to be chosen.
+        """Read `1.0` (a norm), `value=0.5`, `adaptive` or `adaptive=0.01`; empty leaves a norm to be chosen.
 
         Raises:
-            SettingsError: It is not a number above 0.
+            SettingsError: It is none of these, or not above 0.
         """
         if not setting:
             return cls()
+        if setting == "adaptive":
+            return cls("adaptive")
+        word, equals, number = setting.partition("=")
+        kinds: dict[str, ClipKind] = {"value": "value", "adaptive": "adaptive"}
+        kind: ClipKind | None = kinds.get(word) if equals else "norm"
         try:
-            max_norm = float(setting)
+            bound = float(number if equals else setting)
         except ValueError:
-            max_norm = 0.0
-        if not 0.0 < max_norm < math.inf:
-            raise SettingsError(f"clip_gradients:{setting} is not understood; write a norm above 0, as in :1.0")
-        return cls(max_norm)
+            bound = 0.0
+        if kind is None or not 0.0 < bound < math.inf:
+            raise SettingsError(
+                f"clip_gradients:{setting} is not understood; write a norm above 0, as in :1.0, or :value=0.5, or "
+                ":adaptive=0.01"
+            )
+        return cls(kind, bound)
 
     @property
     def setting(self) -> str | None:
         """As it is written behind the name."""
-        return None if self.max_norm is None else format_setting(self.max_norm)
+        number = None if self.bound is None else format_setting(self.bound)
+        if self.kind == "norm":
+            return number
+        return self.kind if number is None else f"{self.kind}={number}"
 
     def apply(self, patient: Patient) -> str:
         """Register the clipping before every step of this optimizer."""
+        bound = self._bound(patient)
+        assert patient.optimizer is not None
+        patient.optimizer.register_step_pre_hook(bound)
+        return bound.words
+
+    def _bound(self, patient: Patient) -> Bound:
+        """What will be registered.
+
+        Raises:
+            CureRefusedError: There is no optimizer yet, or no moment at which its gradients could be clipped.
+        """
         if patient.optimizer is None:
             raise CureRefusedError("gradients can be clipped only once the optimizer is constructed")
         if isinstance(patient.optimizer, LBFGS):
             raise CureRefusedError("LBFGS computes its gradients inside the step, where they can't be clipped")
-        max_norm = self._bound(patient)
-
-        def clip(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-
-        patient.optimizer.register_step_pre_hook(clip)
-        return f"gradients are clipped to a total norm of {max_norm:g} before every step"
-
-    def _bound(self, patient: Patient) -> float:
-        return chosen_norm(patient) if self.max_norm is None else self.max_norm
+        if self.kind == "norm":
+            greatest = chosen_norm(patient) if self.bound is None else self.bound
+            return NormBound(greatest, traits_of(patient))
+        if self.kind == "value":
+            assert self.bound is not None
+            return ValueBound(self.bound, traits_of(patient))
+        return UnitBound(UNIT_SHARE if self.bound is None else self.bound, traits_of(patient))
 
     def snippet(self, patient: Patient) -> str:
         """The same hook, to be registered after the optimizer is made."""
-        return (
-            "import torch\n\n\n"
-            "def clip_gradients(optimizer, args, kwargs):\n"
-            '    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]\n'
-            f"    torch.nn.utils.clip_grad_norm_(parameters, {self._bound(patient)!r})\n\n\n"
-            "optimizer.register_step_pre_hook(clip_gradients)\n"
-        )
+        return self._bound(patient).code
 
 
 def chosen_norm(patient: Patient) -> float:

@@ -103,6 +103,8 @@ class Labelled(ABC):
 
     Attributes:
         name: Its key in `CURES`.
+        moment: When it takes effect.
+        placement: Where its snippet belongs in the script.
         needs: What it goes by beside the model; most need nothing.
         yardstick: What it is judged by.
     """
@@ -110,8 +112,27 @@ class Labelled(ABC):
     __slots__ = ()
 
     name: ClassVar[str]
+    moment: ClassVar[Moment]
+    placement: ClassVar[Placement]
     needs: ClassVar[frozenset[Need]] = frozenset()
     yardstick: ClassVar[Yardstick] = "loss"
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, setting: str) -> "Labelled":
+        """Read the setting behind the name; empty stands for the default.
+
+        Raises:
+            SettingsError: It is not understood; the message says what could be written.
+        """
+
+    @abstractmethod
+    def apply(self, patient: Patient) -> str:
+        """As `Cure.apply`."""
+
+    @abstractmethod
+    def snippet(self, patient: Patient) -> str:
+        """As `Cure.snippet`."""
 
     @property
     @abstractmethod

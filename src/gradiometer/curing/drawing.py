@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +15,14 @@ class Draw:
     """How one layer's weights and bias are drawn.
 
     Attributes:
-        distribution: `uniform` (scale is the bound), `normal` (the standard deviation) or `orthogonal` (the gain).
+        distribution: `uniform` (scale is the bound), `normal` (the standard deviation), `orthogonal` (the gain) or
+            `delta_orthogonal` (an orthogonal matrix in the middle of the kernel, zeros around it).
         scale: Its scale.
         bias_scale: Standard deviation of the biases; 0 for none.
         input_mean: Mean of the layer's inputs, which the bias takes out; 0 for none.
     """
 
-    distribution: Literal["uniform", "normal", "orthogonal"]
+    distribution: Literal["uniform", "normal", "orthogonal", "delta_orthogonal"]
     scale: float
     bias_scale: float = 0.0
     input_mean: float = 0.0
@@ -36,8 +37,11 @@ def redraw(layer: nn.Module, draw: Draw, generator: torch.Generator) -> None:
         weight.uniform_(-draw.scale, draw.scale, generator=generator)
     elif draw.distribution == "normal":
         weight.normal_(0.0, draw.scale, generator=generator)
-    else:
+    elif draw.distribution == "orthogonal":
         nn.init.orthogonal_(weight, draw.scale, generator=generator)
+    else:
+        middle: tuple[Any, ...] = (..., *(size // 2 for size in weight.shape[2:]))
+        weight.zero_()[middle] = nn.init.orthogonal_(torch.empty(weight.shape[:2]), draw.scale, generator=generator)
     layer.weight.copy_(weight.transpose(0, 1) if is_transposed(layer) else weight)
     if isinstance(layer.bias, Tensor):
         bias = torch.zeros(layer.bias.shape)
@@ -65,6 +69,11 @@ CALLS = {
     "uniform": "weight.uniform_(-scale, scale, generator=random_numbers)",
     "normal": "weight.normal_(0.0, scale, generator=random_numbers)",
     "orthogonal": "nn.init.orthogonal_(weight, scale, generator=random_numbers)",
+    "delta_orthogonal": (
+        "middle = (..., *(size // 2 for size in weight.shape[2:]))\n"
+        "matrix = torch.empty(weight.shape[:2])\n"
+        "weight.zero_()[middle] = nn.init.orthogonal_(matrix, scale, generator=random_numbers)"
+    ),
 }
 """How each distribution is drawn into `weight`."""
 
@@ -89,7 +98,7 @@ def redrawing_code(model: nn.Module, draws: Mapping[str, Draw], seed: int) -> st
     body += ["if layer.bias is not None:", *(f"    {line}" for line in _bias_lines(columns))]
     target = names[0] if len(names) == 1 else f"({', '.join(names)})"
     return (
-        f"import torch\n{'from torch import nn' + chr(10) if 'orthogonal' in used else ''}\n"
+        f"import torch\n{'from torch import nn' + chr(10) if {'orthogonal', 'delta_orthogonal'} & {*used} else ''}\n"
         f"# layer: {', '.join(name.replace('_', ' ') for name in names)}\n"
         f"draws = {{\n{rows}}}\n"
         f"random_numbers = torch.Generator().manual_seed({seed})\n"
@@ -116,10 +125,11 @@ def _weight_lines(used: list[str], *, has_transposed: bool) -> list[str]:
             "weight = torch.empty(weight.transpose(0, 1).shape if is_transposed else weight.shape)",
         ]
     if len(used) == 1:
-        lines.append(CALLS[used[0]])
+        lines += CALLS[used[0]].split("\n")
     else:
         for index, name in enumerate(used):
-            lines += [f'{"if" if index == 0 else "elif"} distribution == "{name}":', f"    {CALLS[name]}"]
+            lines.append(f'{"if" if index == 0 else "elif"} distribution == "{name}":')
+            lines += [f"    {line}" for line in CALLS[name].split("\n")]
     copied = "weight.transpose(0, 1) if is_transposed else weight" if has_transposed else "weight"
     return [*lines, f"layer.weight.copy_({copied})"]
 

@@ -3,22 +3,28 @@
 What it changes:
     The optimizer object becomes one of another class, as if the script had constructed that: the object stays the
     same, so that schedulers and scalers made afterwards hold the right one. Parameter groups, the ratio between their
-    learning rates, weight decay and `maximize` are kept; every other setting is the new class's default.
+    learning rates, weight decay and `maximize` are kept; every other setting is the new class's default. Decay that
+    acts on the weights directly (AdamW) goes on doing so under Adam, NAdam and RAdam; under SGD and RMSprop it becomes
+    part of the gradient, and under AdamW decay that was part of it acts directly. `exchange_optimizer:momentum` gives
+    plain SGD a momentum of 0.9 and leaves the rest, the rate included.
 
 When it helps:
     Adam divides each parameter's step by the size of its own gradient, so that layers with tiny gradients move as far
     as others. It carries a network through a vanishing gradient that plain descent is stopped by, up to a point: ten
-    hidden sigmoid layers with PyTorch's default weights stay at chance under Adam too (900 steps on digits).
+    hidden sigmoid layers with PyTorch's default weights stay at chance under Adam too (900 steps on digits). Momentum
+    averages noisy gradients out and speeds up along flat directions.
 
 What it costs:
-    Two numbers of state per weight (Adam), a few more operations per step, and a learning rate that has to be found
-    anew.
+    Two numbers of state per weight (Adam), one (momentum), a few more operations per step, and a learning rate that has
+    to be found anew: momentum makes the same rate act ten times as strongly. Optimizers other than SGD take no sparse
+    gradients.
 
 Source:
     Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015; Loshchilov and Hutter, "Decoupled weight
-    decay regularization", ICLR 2019.
+    decay regularization", ICLR 2019; Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
 """
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -57,7 +63,13 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
 """Optimizers that can be exchanged for, with the learning rate they are usually started with."""
 
 KEPT = ("weight_decay", "maximize")
-"""Settings whose meaning is the same in every class above; AdamW's weight decay alone acts on the weights directly."""
+"""Settings that every class above has."""
+
+MOMENTUM = "momentum"
+"""The setting that leaves the class, SGD, and gives it a momentum."""
+
+USUAL_MOMENTUM = 0.9
+"""What most scripts use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +77,7 @@ class ExchangeOptimizer(Labelled):
     """Turn the optimizer into one of another class.
 
     Attributes:
-        to: A key of `OPTIMIZERS`.
+        to: A key of `OPTIMIZERS`, or `MOMENTUM`.
     """
 
     name: ClassVar[str] = "exchange_optimizer"
@@ -79,10 +91,11 @@ class ExchangeOptimizer(Labelled):
         """Read the name of the optimizer; empty stands for Adam.
 
         Raises:
-            SettingsError: It is not one of `OPTIMIZERS`.
+            SettingsError: It is neither one of `OPTIMIZERS` nor `MOMENTUM`.
         """
-        if setting and setting not in OPTIMIZERS:
-            raise SettingsError(f"there is no optimizer {setting!r} to exchange for; choose {', '.join(OPTIMIZERS)}")
+        words = [*OPTIMIZERS, MOMENTUM]
+        if setting and setting not in words:
+            raise SettingsError(f"there is no optimizer {setting!r} to exchange for; choose {', '.join(words)}")
         return cls(setting or "adam")
 
     @property
@@ -91,7 +104,9 @@ class ExchangeOptimizer(Labelled):
         return self.to
 
     def apply(self, patient: Patient) -> str:
-        """Exchange the class of a constructed optimizer that has not stepped yet, in place."""
+        """Exchange the class of a constructed optimizer that has not stepped yet, in place; or give it a momentum."""
+        if self.to == MOMENTUM:
+            return give_momentum(without_momentum(patient))
         optimizer, choice = self._checked(patient), OPTIMIZERS[self.to]
         former = type(optimizer).__name__
         groups = new_groups(optimizer, choice)
@@ -101,7 +116,11 @@ class ExchangeOptimizer(Labelled):
         return f"{former} became {choice.kind.__name__} with learning rate {rates}"
 
     def _checked(self, patient: Patient) -> Optimizer:
-        """The optimizer, where it can be exchanged."""
+        """The optimizer, where it can be exchanged.
+
+        Raises:
+            CureRefusedError: It can't.
+        """
         optimizer, kind = patient.optimizer, OPTIMIZERS[self.to].kind
         if optimizer is None:
             raise CureRefusedError("the optimizer can be exchanged only once it is constructed")
@@ -114,10 +133,20 @@ class ExchangeOptimizer(Labelled):
             raise CureRefusedError("the optimizer has stepped already; exchange it where it is constructed")
         if "step" in optimizer.__dict__ or any("initial_lr" in group for group in optimizer.param_groups):
             raise CureRefusedError("a scheduler holds the optimizer already; exchange it where it is constructed")
+        if kind is not torch.optim.SGD and any(
+            getattr(part, "sparse", False) is True for part in patient.model.modules()
+        ):
+            raise CureRefusedError(f"{kind.__name__} takes no sparse gradients, and an embedding here gives them")
         return optimizer
 
     def snippet(self, patient: Patient) -> str:
         """A constructor call; with the groups spelt out where there are several or they keep settings of their own."""
+        if self.to == MOMENTUM:
+            without_momentum(patient)
+            return (
+                'for group in optimizer.param_groups:\n    if group["momentum"] == 0.0:\n'
+                f'        group["momentum"] = {USUAL_MOMENTUM!r}\n'
+            )
         choice, kind = OPTIMIZERS[self.to], OPTIMIZERS[self.to].kind.__name__
         settings = "".join(f", {name}={value!r}" for name, value in choice.settings.items())
         groups = new_groups(self._checked(patient), choice)
@@ -132,6 +161,37 @@ class ExchangeOptimizer(Labelled):
             '    [{"params": group["params"], **own} for group, own in zip(optimizer.param_groups, group_settings)],\n'
             f"    lr={choice.learning_rate!r}{settings},\n)\n"
         )
+
+
+def without_momentum(patient: Patient) -> Optimizer:
+    """The optimizer, where it can be given a momentum.
+
+    Raises:
+        CureRefusedError: It can't, or has one.
+    """
+    optimizer = patient.optimizer
+    if optimizer is None:
+        raise CureRefusedError("an optimizer can be given a momentum only once it is constructed")
+    if not isinstance(optimizer, torch.optim.SGD):
+        raise CureRefusedError(
+            f"{type(optimizer).__name__} takes no momentum in this sense: exchange_optimizer:sgd does"
+        )
+    if all(float(group["momentum"]) > 0.0 for group in optimizer.param_groups):
+        raise CureRefusedError(f"the optimizer has a momentum of {optimizer.param_groups[0]['momentum']:g} already")
+    return optimizer
+
+
+def give_momentum(optimizer: Optimizer) -> str:
+    """Set the momentum of every group that has none."""
+    changed = [group for group in optimizer.param_groups if float(group["momentum"]) == 0.0]
+    for group in changed:
+        group["momentum"] = USUAL_MOMENTUM
+    return f"SGD got a momentum of {USUAL_MOMENTUM:g} in {len(changed)} group(s)"
+
+
+def takes_decoupled_decay(kind: type[Optimizer]) -> bool:
+    """Whether a class can let weight decay act on the weights directly; not in every version of torch."""
+    return "decoupled_weight_decay" in inspect.signature(kind.__init__).parameters
 
 
 def _become(optimizer: Optimizer, choice: OptimizerChoice, groups: list[dict[str, Any]]) -> None:
@@ -164,6 +224,8 @@ def new_groups(optimizer: Optimizer, choice: OptimizerChoice) -> list[dict[str, 
     groups = optimizer.param_groups
     reference = float(groups[0].get("lr", 0.0))
     kept = [name for name in KEPT if any(group.get(name) for group in groups)]
+    if "weight_decay" in kept and choice.kind is not torch.optim.AdamW and takes_decoupled_decay(choice.kind):
+        kept += [name for name in ("decoupled_weight_decay",) if any(group.get(name) for group in groups)]
     found = []
     for group in groups:
         ratio = float(group["lr"]) / reference if reference > 0.0 else 1.0

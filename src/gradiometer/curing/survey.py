@@ -121,6 +121,33 @@ def hidden_activation_modules(patient: Patient) -> dict[str, nn.Module]:
     }
 
 
+def hidden_softmaxes(patient: Patient) -> dict[str, nn.Module]:
+    """Softmax modules between layers, which make the units of a layer compete, by place.
+
+    Those that weigh attention are no such thing: they stand beside the trunk. Without a run only a member of a
+    Sequential counts.
+    """
+    layers, ranks = weighted_layers(patient), ranks_of(patient)
+    kinds = {name: module for name, module in places_of(patient.model) if type(module) is nn.Softmax}
+    if not layers or not kinds:
+        return {}
+    last = ranks[layers[-1][0]]
+    hidden = {name: module for name, module in kinds.items() if name in ranks and ranks[name] < last}
+    on_trunk = trunk_names(patient)
+    if on_trunk is None:
+        return {name: module for name, module in hidden.items() if _is_in_sequence(patient.model, name)}
+    return {name: module for name, module in hidden.items() if name in on_trunk}
+
+
+def trunk_names(patient: Patient) -> set[str] | None:
+    """Names of the layers that the diagnosed run saw on the trunk; None without a run that tells."""
+    run = patient.run
+    if run is None or not run.snapshot_count or "trunk_position" not in run.layer_columns:
+        return None
+    is_on_trunk = np.atleast_1d((~np.isnan(run.layer_column("trunk_position"))).any(axis=0))
+    return {layer.name for layer, on_trunk in zip(run.layers, is_on_trunk, strict=True) if on_trunk}
+
+
 def output_places(patient: Patient, names: list[str]) -> set[str]:
     """Which of these activation modules come after the output layer.
 

@@ -15,10 +15,10 @@ from gradiometer.errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What there is to know of one condition.
+    """What there is to know of one condition, or of one cure.
 
     Attributes:
-        name: The condition.
+        name: The condition or cure.
         title: What it is, in one sentence.
         sections: Heading and text of each part.
         brings_about: Conditions that it can bring about.
@@ -45,7 +45,7 @@ def page_of(name: str) -> Page:
         >>> page_of("non-finite").sections[0][0]
         'What it finds'
     """
-    key = name.strip().lower().replace("-", "_").replace(" ", "_")
+    key = key_of(name)
     if key not in CONDITIONS:
         near = get_close_matches(key, CONDITIONS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(CONDITIONS)}"
@@ -59,6 +59,16 @@ def page_of(name: str) -> Page:
         brings_about=tuple(entry for entry in CONDITIONS if entry in FOLLOWS_FROM.get(key, ())),
         follows_from=tuple(entry for entry in CONDITIONS if key in FOLLOWS_FROM.get(entry, ())),
     )
+
+
+def is_condition(name: str) -> bool:
+    """Whether a name, however it is written, is that of a condition."""
+    return key_of(name) in CONDITIONS
+
+
+def key_of(name: str) -> str:
+    """A name as tables write it."""
+    return name.strip().lower().replace("-", "_").replace(" ", "_")
 
 
 def sections_of(text: str) -> tuple[tuple[str, str], ...]:

@@ -7,11 +7,10 @@ optimizers hold, so that they cost nothing later; a trial keeps them, for it fol
 
 import functools
 import gc
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +18,13 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
+from gradiometer.launching.callers import as_list, keywords_of_call, subclasses_of, variable_name
+from gradiometer.launching.compiled_roots import CompiledRoots
 from gradiometer.launching.succession import Succession
+from gradiometer.launching.treatment import Treatment
 from gradiometer.measuring.backward import Pairs, start_listening, stop_listening
 from gradiometer.measuring.compiled import CompileWatch
-from gradiometer.measuring.guarding import call_site, is_traced, user_frame
+from gradiometer.measuring.guarding import call_site, is_traced
 from gradiometer.measuring.parameters import members
 from gradiometer.measuring.ranks import unwrapped
 from gradiometer.measuring.ranks_shards import is_sharded
@@ -34,27 +36,6 @@ SETTLING_STEPS = 50
 
 EAGER_STEPS = 2
 """The same where compiled code runs eagerly as long as the search goes on; these steps are measured in full anyway."""
-
-
-class Treatment(Protocol):
-    """What a cure does at the moments that a script offers it; all in place."""
-
-    def while_constructing(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
-        """The optimizer is about to take these groups; modules may get new parameters, groups may take them in."""
-
-    def when_constructed(self, optimizer: Optimizer) -> None:
-        """The optimizer is complete; nothing else holds it yet."""
-
-    def before_first_forward(
-        self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...], inputs: tuple[Any, ...]
-    ) -> None:
-        """A root's first forward in training is about to begin, with these arguments and keywords' values."""
-
-    def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
-        """A root's forward begins."""
-
-    def leave_forward(self, output: Any) -> None:
-        """It has ended with this output, None where it failed."""
 
 
 class Depth(threading.local):
@@ -90,7 +71,8 @@ class Discovery:
         self._constructing = Depth()
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
-        self._compiling = CompileWatch(self._meet_compiled)
+        self._compiling = CompileWatch(self._meet_compiled, self._follow_compiled)
+        self._compiled_roots: CompiledRoots | None = None
         self._originals: dict[type, Any] = {}
         self._when_succeeded = when_succeeded
         self._succession = Succession(self.probe, self._join, self._succeed)
@@ -114,6 +96,8 @@ class Discovery:
         """Take all of it away."""
         stop_listening(self)
         self._compiling.stop()
+        if self._compiled_roots is not None:
+            self._compiled_roots.stop()
         self._succession.stop()
         for kind, original in self._originals.items():
             type.__setattr__(kind, "__init__", original)
@@ -171,6 +155,28 @@ class Discovery:
                 self._entry.remove()
                 self._entry = None
         self.probe.meet_compiled()
+
+    def _follow_compiled(self, made: Any) -> None:
+        """Have the treatment meet what the script has compiled; opened, it is met as any other model is."""
+        if self.treatment is None or self.probe.full_step.opens_compiled:
+            return
+        if self._compiled_roots is None:
+            treatment = self.treatment
+            self._compiled_roots = CompiledRoots(
+                self._meet_compiled_root, treatment.enter_forward, treatment.leave_forward
+            )
+        self._compiled_roots.follow(made)
+
+    def _meet_compiled_root(self, root: nn.Module, inputs: tuple[Any, ...]) -> None:
+        name = self._name_of(root)
+        if self.treatment is not None:
+            with self._treating():
+                self.treatment.before_first_forward(root, name, tuple(self.probe.optimizers), inputs)
+        with self._sheltered():
+            if not self.probe.is_attached and not self.probe.guard.is_broken:
+                self.probe.watch_root(root, name)
+                self.probe.attach()
+                self.session.describe()
 
     def after_backward(self) -> None:
         """Tell the probe of the pass amid which it was attached."""
@@ -335,6 +341,13 @@ class Discovery:
             with self._sheltered():
                 self._settle()
 
+    def _stay_out(self) -> None:
+        """Take the treatment's pre-hook away for good."""
+        self.probe.full_step.when_hooked = None
+        if self._entry is not None:
+            self._entry.remove()
+            self._entry = None
+
     def _move_behind(self) -> None:
         """Set the treatment's pre-hook anew, behind those that the probe has just set."""
         if self._entry is not None:
@@ -354,8 +367,9 @@ class Discovery:
         self.session.describe()
         if missing:
             self.probe.full_step.notes.append(f"{len(missing)} optimized tensors belong to no module that was called")
-        if self.treatment is None:
+        if self.treatment is None or not self.treatment.follows_forwards():
             self._unhook()
+            self._stay_out()
 
     def _may_be_root(self, module: nn.Module) -> bool:
         """Whether a module that nobody's forward called owns something that is trained."""
@@ -373,44 +387,3 @@ class Discovery:
         name = variable_name(module) or type(module).__name__.lower()
         taken = self.probe.roots.keys()
         return name if name not in taken else next(f"{name}{k}" for k in range(2, 10**6) if f"{name}{k}" not in taken)
-
-
-def subclasses_of(kind: type) -> Iterator[type[Any]]:
-    """All classes derived from a class, however far."""
-    children: list[type[Any]] = kind.__subclasses__()
-    for child in children:
-        yield child
-        yield from subclasses_of(child)
-
-
-def keywords_of_call(module: nn.Module) -> dict[str, Any]:
-    """Keyword arguments of the call of a module that is under way; torch tells its global hooks of none.
-
-    They are read from the frame of torch's own call; empty where that has another shape.
-    """
-    frame = sys._getframe(1)
-    while frame is not None:
-        values = frame.f_locals
-        if frame.f_code.co_name in {"_call_impl", "inner"} and values.get("self") is module and "kwargs" in values:
-            return dict(values["kwargs"])
-        frame = frame.f_back  # type: ignore[assignment]
-    return {}
-
-
-def as_list(params: Any) -> list[Any]:
-    """A group's parameters as a list; a single tensor counts as one."""
-    return [params] if isinstance(params, torch.Tensor) else list(params)
-
-
-def variable_name(module: nn.Module) -> str | None:
-    """The name under which the script's code at hand, or its main module, knows a module."""
-    frame = user_frame(2)
-    spaces: list[dict[str, Any]] = [frame.f_locals, frame.f_globals] if frame is not None else []
-    spaces.append(vars(sys.modules["__main__"]))
-    for space in spaces:
-        for name, value in list(space.items()):
-            if value is module and not name.startswith("_") and name != "self":
-                return name
-            if name == "self" and isinstance(value, nn.Module):
-                continue
-    return None

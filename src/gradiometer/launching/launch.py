@@ -15,7 +15,8 @@ from gradiometer.recording.keeping import Keeping
 from gradiometer.recording.provenance import gather_provenance
 
 if TYPE_CHECKING:
-    from gradiometer.launching.discovery import Discovery, Treatment
+    from gradiometer.launching.discovery import Discovery
+    from gradiometer.launching.treatment import Treatment
     from gradiometer.session import Session
 
 

@@ -92,6 +92,11 @@ def recorded_target(run: Run) -> Target:
         raise SettingsError(
             "the run is a trial of `cure`: record the script with `gradiometer run SCRIPT` to replay it"
         )
+    if facts.get("cures"):
+        raise SettingsError(
+            "the run was made with --cure, which a replay does not apply: write the change into the script, record it "
+            "with `gradiometer run SCRIPT`, and replay that"
+        )
     if facts.get("is_module"):
         return Target(None, str(name), arguments)
     return Target(str(name), None, arguments)

@@ -46,10 +46,12 @@ class CompileWatch:
 
     Args:
         when_used: Called before the first one is carried out, and never again.
+        when_made: Called after each, with what is to be called from then on: what `torch.compile` gave, or the module.
     """
 
-    def __init__(self, when_used: Callable[[], None]) -> None:
+    def __init__(self, when_used: Callable[[], None], when_made: Callable[[Any], None] | None = None) -> None:
         self.when_used = when_used
+        self.when_made = when_made
         self.is_used = False
         self._originals: list[tuple[Any, Any]] = []
 
@@ -74,7 +76,10 @@ class CompileWatch:
             if not self.is_used:
                 self.is_used = True
                 self.when_used()
-            return original(*args, **kwargs)
+            made = original(*args, **kwargs)
+            if self.when_made is not None:
+                self.when_made(args[0] if made is None else made)
+            return made
 
         return announce
 

@@ -12,6 +12,7 @@ from gradiometer.recording.rows import LAYER_FIELDS, MAX_EVENT_COUNT, TRIAL_FIEL
 from gradiometer.schema import (
     Contrast,
     Coverage,
+    Endpoint,
     Event,
     Layer,
     Outcome,
@@ -198,6 +199,7 @@ def _outcome(fields: Mapping[str, Any]) -> Outcome:
         held_out=None if fields.get("held_out") is None else tuple(_contrast(line) for line in fields["held_out"]),
         held_out_detail=as_text(fields.get("held_out_detail", "")),
         equal_time=None if fields.get("equal_time") is None else _contrast(fields["equal_time"]),
+        endpoints=tuple(_endpoint(line) for line in fields.get("endpoints", ())),
     )
 
 
@@ -215,6 +217,19 @@ def _contrast(fields: Mapping[str, Any]) -> Contrast:
     )
 
 
+def _endpoint(fields: Mapping[str, Any]) -> Endpoint:
+    return Endpoint(
+        name=as_text(fields["name"]),
+        control=tuple(float(value) for value in fields["control"]),
+        treated=tuple(float(value) for value in fields["treated"]),
+        difference=as_number_or_none(fields["difference"]),
+        interval=_interval(fields["interval"]),
+        verdict=_verdict(fields["verdict"]),
+        text=as_text(fields["text"]),
+        confidence=float(fields["confidence"]),
+    )
+
+
 def _ranking(fields: Mapping[str, Any]) -> Ranking:
     return Ranking(
         cures=_texts(fields["cures"]),
@@ -224,6 +239,9 @@ def _ranking(fields: Mapping[str, Any]) -> Ranking:
         difference=as_number_or_none(fields["difference"]),
         interval=_interval(fields["interval"]),
         detail=as_text(fields["detail"]),
+        forecast_db=as_number_or_none(fields.get("forecast_db")),
+        range_db=as_number_or_none(fields.get("range_db")),
+        reason=as_text(fields.get("reason", "")),
     )
 
 

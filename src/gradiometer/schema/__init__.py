@@ -3,7 +3,7 @@
 Written while a script trains: `Layer` and `Parameter` (what there is), `Snapshot` with `LayerStats` and
 `ParameterStats` (one full measurement), `StepStats` (what the every-step watch sees), `Event`, `Coverage`; of the dear
 measurements, which take turns on full steps, `Turn`, `ExampleStats`, `TimeFade`, `OctaveHistogram`, `UnitMarks`.
-Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`,
+Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`, `Endpoint`,
 `Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation); `Comparison` with
 `Change` (what differs between two runs).
 
@@ -52,6 +52,7 @@ from gradiometer.schema.run import (
 )
 from gradiometer.schema.tried import (
     Contrast,
+    Endpoint,
     Outcome,
     OutcomeVerdict,
     Ranking,
@@ -81,6 +82,7 @@ __all__ = [
     "Coverage",
     "Diagnosis",
     "Direction",
+    "Endpoint",
     "Event",
     "Evidence",
     "ExampleStats",

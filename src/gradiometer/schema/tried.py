@@ -1,4 +1,4 @@
-"""What trials of cures give: trials, the ranking of what was tried, contrasts beside the verdict, the outcome."""
+"""What trials of cures give: trials, what was tried in order, what is compared beside the verdict, the outcome."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -41,12 +41,16 @@ class Ranking:
 
     Attributes:
         cures: Labels of the cures.
-        sieve: The last sieve that it reached.
+        sieve: The last sieve that it reached: `chosen` (it was not tried), `remeasure`, `race` or `trial`.
         verdict: Its verdict, None where it did not reach the paired trials.
         final_loss: Mean final loss over its trials in that sieve.
         difference: Mean paired difference to the control (negative is better).
         interval: Confidence interval of that difference.
         detail: Why it went no further, in words.
+        forecast_db: Level at the trunk's far end that theory foretold with it, relative to the output, dB; None where
+            theory has nothing to say.
+        range_db: Difference between the highest and the lowest level on the trunk in its first measured steps, dB.
+        reason: Why it was tried, in words.
     """
 
     cures: tuple[str, ...]
@@ -56,6 +60,9 @@ class Ranking:
     difference: float | None = None
     interval: tuple[float, float] | None = None
     detail: str = ""
+    forecast_db: float | None = None
+    range_db: float | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +93,32 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Something other than a loss by which a cure is compared with the control, beside the verdict.
+
+    Attributes:
+        name: `balance` (range of the levels on the trunk, dB), `fault_gone` (1 where the diagnosed fault is not found
+            any more, else 0) or `accuracy` (share of right answers on training batches).
+        control: Its value for the control in each pair.
+        treated: Its value under the cure in each pair, in the same order.
+        difference: Mean of treated minus control; None where there is none.
+        interval: Confidence interval of that difference; None where there is none, as for `fault_gone`.
+        verdict: What this endpoint alone would say.
+        text: What it says, in a sentence.
+        confidence: Confidence of the interval.
+    """
+
+    name: str
+    control: tuple[float, ...]
+    treated: tuple[float, ...]
+    difference: float | None
+    interval: tuple[float, float] | None
+    verdict: OutcomeVerdict
+    text: str
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What trying cures has proved.
 
@@ -106,6 +139,7 @@ class Outcome:
             first seen first; empty where there is none to compare, None where nobody looked (an older run file).
         held_out_detail: Why there is none, in words.
         equal_time: The cure by the training loss at equal training time, None where it was not measured.
+        endpoints: The cure by what is no loss, as far as it was measured.
     """
 
     verdict: OutcomeVerdict
@@ -123,3 +157,4 @@ class Outcome:
     held_out: tuple[Contrast, ...] | None = None
     held_out_detail: str = ""
     equal_time: Contrast | None = None
+    endpoints: tuple[Endpoint, ...] = ()

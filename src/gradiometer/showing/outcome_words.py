@@ -1,11 +1,19 @@
-"""What trials proved, in plain sentences: the numbers, the contrasts beside the verdict, and warnings."""
+"""What trials proved, in plain sentences: the numbers, what was compared beside the verdict, and warnings."""
 
-from gradiometer.schema import Contrast, Outcome
+from gradiometer.schema import Contrast, Endpoint, Outcome
 from gradiometer.showing.wording import sentence, written
 from gradiometer.units import format_seconds
 
 MOST_SITES = 4
 """Calls of a loss whose held-out losses are told; JSON and run file have them all."""
+
+
+ENDPOINT_WORDS: dict[str, str] = {
+    "balance": "by the balance of the levels on the trunk",
+    "fault_gone": "by the fault itself",
+    "accuracy": "by the accuracy on training batches",
+}
+"""Endpoint's name to how a warning names it."""
 
 
 def outcome_numbers(outcome: Outcome) -> str:
@@ -22,7 +30,7 @@ def outcome_numbers(outcome: Outcome) -> str:
 
 
 def contrast_sentences(outcome: Outcome) -> list[str]:
-    """What was compared beside the verdict: held-out losses, or why there are none, and equal training time."""
+    """What was compared beside the verdict: held-out losses, or why there are none, equal training time, endpoints."""
     parts = []
     for contrast in (outcome.held_out or ())[:MOST_SITES]:
         steps = range_in_words("step", "steps", [f"{moment:.0f}" for moment in extremes(contrast)])
@@ -38,11 +46,19 @@ def contrast_sentences(outcome: Outcome) -> list[str]:
         seconds = range_in_words("", "", [format_seconds(moment) for moment in extremes(contrast)])
         words = f"At equal training time ({seconds}) {losses_in_words(contrast)}."
         parts.append(f"{words} {sentence(contrast.detail)}".strip())
-    return parts
+    return parts + [endpoint_sentence(endpoint) for endpoint in outcome.endpoints]
+
+
+def endpoint_sentence(endpoint: Endpoint) -> str:
+    """What an endpoint says, with its difference and interval where it has one."""
+    text = endpoint.text.rstrip(".")
+    if endpoint.difference is not None and endpoint.interval is not None:
+        text += f": {endpoint.difference:+.4g}{interval_in_words(endpoint)}"
+    return sentence(text)
 
 
 def outcome_warnings(outcome: Outcome) -> list[str]:
-    """Where a proved cure is worse by held-out loss, or not shown to be better at equal time; empty where neither."""
+    """Where a proved cure is worse by held-out loss or an endpoint, or not shown to be better at equal time."""
     if outcome.verdict != "better":
         return []
     worse = [contrast for contrast in outcome.held_out or () if contrast.verdict == "worse"]
@@ -55,7 +71,11 @@ def outcome_warnings(outcome: Outcome) -> list[str]:
         is_worse = outcome.equal_time.verdict == "worse"
         found = "the cure is worse than the control" if is_worse else "the cure is not shown to be better"
         warnings.append(f"Warning: at equal training time {found}. The verdict is about equal steps.")
-    return warnings
+    return warnings + [
+        f"Warning: {ENDPOINT_WORDS.get(endpoint.name, endpoint.name)} the cure is worse than the control."
+        for endpoint in outcome.endpoints
+        if endpoint.verdict == "worse"
+    ]
 
 
 def losses_in_words(compared: Outcome | Contrast) -> str:
@@ -63,11 +83,15 @@ def losses_in_words(compared: Outcome | Contrast) -> str:
     text = f"{written_mean(compared.control)} without it, {written_mean(compared.treated)} with it"
     if compared.difference is None:
         return text
-    text += f": {compared.difference:+.4g}"
-    if compared.interval is not None:
-        low, high = compared.interval
-        text += f" ({100 * compared.confidence:.4g} % interval {low:+.4g} to {high:+.4g})"
-    return text
+    return f"{text}: {compared.difference:+.4g}{interval_in_words(compared)}"
+
+
+def interval_in_words(compared: Outcome | Contrast | Endpoint) -> str:
+    """The interval of a difference in brackets; empty where there is none."""
+    if compared.interval is None:
+        return ""
+    low, high = compared.interval
+    return f" ({100 * compared.confidence:.4g} % interval {low:+.4g} to {high:+.4g})"
 
 
 def extremes(contrast: Contrast) -> tuple[float, ...]:

@@ -1,6 +1,6 @@
-"""A condition's page, and the list of all pages, on a terminal."""
+"""The page of a condition or a cure, and the list of all pages, on a terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.console import Console
 from rich.padding import Padding
@@ -12,7 +12,7 @@ from gradiometer.showing.wording import condition_in_words
 
 
 def print_page(page: Page, console: Console) -> None:
-    """Print one condition's page: title, sections, and how it is linked with other conditions."""
+    """Print one page: title, sections, and how a condition is linked with others."""
     console.print(Text.assemble((condition_in_words(page.name), "bold"), "\n", page.title))
     for heading, text in page.sections:
         print_section(heading, text, console)
@@ -27,10 +27,13 @@ def print_section(heading: str, text: str, console: Console) -> None:
     console.print(Padding(Text(text), (0, 0, 0, 2)))
 
 
-def print_pages(pages: Iterable[Page], console: Console) -> None:
-    """Print all conditions, each with its title, and how to read on."""
-    grid = Table.grid(padding=(0, 2))
-    for page in pages:
-        grid.add_row(Text(page.name, style="bold"), Text(page.title))
-    console.print(grid)
-    console.print(Text("\nRead on:  gradiometer docs NAME", style="dim"))
+def print_pages(pages: Mapping[str, Iterable[Page]], console: Console) -> None:
+    """Print all names with their titles, group by group, and how to read on."""
+    for heading, group in pages.items():
+        console.print(Text(heading.capitalize(), style="bold underline"))
+        grid = Table.grid(padding=(0, 2))
+        for page in group:
+            grid.add_row(Text(page.name, style="bold"), Text(page.title))
+        console.print(grid)
+        console.print()
+    console.print(Text("Read on:  gradiometer docs NAME", style="dim"))

@@ -18,13 +18,30 @@ VERDICT_WORDS: dict[Verdict, tuple[str, str]] = {
 
 CURE_WORDS: dict[str, str] = {
     "exchange_activation": "exchange the activation",
+    "insert_activation": "insert activations",
     "redraw_weights": "redraw the weights",
+    "redraw_recurrent_weights": "redraw the recurrent weights",
+    "scale_to_unit_variance": "scale every layer to unit variance",
+    "break_symmetry": "break the symmetry between units",
+    "open_forget_gates": "open the forget gates",
+    "pretrain_layers": "pretrain layer by layer",
+    "standardise_input": "standardise the input",
     "insert_normalisation": "insert normalisation",
+    "exchange_normalisation": "exchange batch normalisation",
+    "add_residual_paths": "add residual paths",
+    "exchange_recurrence": "exchange the recurrent layers",
     "clip_gradients": "clip the gradients",
+    "zero_gradients": "zero the gradients after every step",
     "change_learning_rate": "change the learning rate",
+    "warm_up_learning_rate": "warm up the learning rate",
     "exchange_optimizer": "exchange the optimizer",
+    "reduce_regularisation": "reduce the regularisation",
+    "keep_weights_in_float32": "keep the weights in float32",
+    "scale_loss": "scale the loss",
+    "fix_loss_pairing": "give the output the loss that belongs to it",
+    "scale_output_to_targets": "scale the output to the targets",
 }
-"""Cure to what it does, in words; a cure not listed is shown by its name."""
+"""Cure to what it does, in words."""
 
 OUTCOME_WORDS: dict[str, str] = {
     "better": "Proved: the cure is better than the control.",

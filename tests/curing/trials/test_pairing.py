@@ -47,7 +47,7 @@ def test_counts_a_loss_that_is_not_finite_as_infinite_only_at_the_end() -> None:
 
 
 def test_knows_the_loss_that_a_training_started_from() -> None:
-    assert start_loss(series([math.nan, 3.0, 1.0])) == 2.0
+    assert start_loss(series([math.nan, 3.0, 1.0])) == 1.0
     assert start_loss(series([math.nan])) is None
 
 
@@ -103,3 +103,26 @@ def test_counts_a_training_that_failed_amid_as_infinite_and_one_that_never_began
     assert absent.trial.final_loss is None
     assert not absent.has_trained
     assert math.isnan(absent.final_loss)
+
+
+def test_judges_a_cure_that_exchanges_the_loss_by_the_one_that_the_script_would_have_had(tmp_path: Path) -> None:
+    spec = SPEC.placed_in(tmp_path)
+    with RunWriter(spec.run_file) as writer:
+        for step in range(10):
+            writer.add_step(StepStats(step=step, losses=(("train.py:1", 100.0, 1, 0),)))
+        originals = [[float(step), 2.0 - 0.1 * step] for step in range(10)]
+        writer.add_facts({"status": "finished", "original_losses": originals})
+    found = read_trial(TrialEnd(spec, 0, 1.0))
+
+    assert found.final_loss == pytest.approx((2.0 - 0.8 + 2.0 - 0.9) / 2)
+    assert found.final_losses[0][0] == "train.py:1"
+    assert found.start_loss == pytest.approx(1.3)
+
+
+def test_counts_an_original_loss_that_was_not_finite_as_lost(tmp_path: Path) -> None:
+    spec = SPEC.placed_in(tmp_path)
+    with RunWriter(spec.run_file) as writer:
+        for step in range(10):
+            writer.add_step(StepStats(step=step, losses=(("train.py:1", 1.0, 1, 0),)))
+        writer.add_facts({"status": "finished", "original_losses": [[0.0, 1.0], [9.0, math.inf]]})
+    assert read_trial(TrialEnd(spec, 0, 1.0)).final_loss == math.inf

@@ -20,12 +20,22 @@ def test_runs_a_short_script_whole_with_as_many_seeds_as_it_may() -> None:
 
 def test_shortens_trials_of_a_slow_script_until_they_fit() -> None:
     slow = replace(FAST, step_seconds=0.1, step_count=600)
-    plan = make_plan(Wishes(seconds=300.0, workers=2), slow, 6)
+    plan = make_plan(Wishes(seconds=400.0, workers=2), slow, 6)
 
-    assert 50 < plan.steps < 600
-    assert plan.seconds <= 300.0
-    assert plan.seeds == (1, 2, 3)
+    assert 360 <= plan.steps < 600
+    assert plan.seconds <= 400.0
+    assert plan.seeds == (1, 2, 3, 4)
     assert plan.race_steps[0] < plan.race_steps[-1] <= plan.steps
+
+
+def test_gives_up_candidates_and_finalists_before_it_shortens_trials_too_much() -> None:
+    slow = Pace(startup_seconds=3.0, step_seconds=0.28, step_count=300, is_whole=True)
+    plan = make_plan(Wishes(seconds=600.0, workers=2), slow, 8)
+
+    assert plan.candidate_count < 8
+    assert plan.finalist_count == 1
+    assert plan.steps >= 180
+    assert plan.seconds <= 516.0
 
 
 def test_never_ends_a_trial_before_the_fault_shows() -> None:
@@ -59,5 +69,7 @@ def test_plans_something_for_every_pace(startup: float, step: float, count: int,
 
     assert 1 <= plan.steps <= count
     assert all(1 <= steps <= plan.steps for steps in plan.race_steps)
-    assert 3 <= len(plan.seeds) <= 5
-    assert plan.seconds == pytest.approx(planned(Wishes(workers=2), pace, cures, len(plan.seeds), plan.steps).seconds)
+    assert 4 <= len(plan.seeds) <= 5
+    assert 1 <= plan.finalist_count <= 2
+    grade = (plan.candidate_count, plan.finalist_count, len(plan.seeds))
+    assert plan.seconds == pytest.approx(planned(Wishes(workers=2), pace, grade, plan.steps).seconds)

@@ -24,6 +24,8 @@ SPECS = st.builds(
     threads=st.integers(1, 64),
     case_file=st.none() | WORDS,
     conditions=st.lists(WORDS, max_size=2).map(tuple),
+    range_test=st.booleans(),
+    gathers=st.booleans(),
 )
 
 UNDECIDING = {"script", "module", "arguments", "working_directory", "folder", "sieve", "patience_seconds", "case_file"}
@@ -41,6 +43,13 @@ def test_finds_a_result_again_only_where_all_that_decides_is_the_same(first: Tri
     is_same = all(getattr(first, name) == getattr(second, name) for name in deciding)
     assert (first.digest == second.digest) == is_same
     assert replace(first, **{name: getattr(second, name) for name in deciding}).digest == second.digest
+
+
+@given(SPECS, WORDS, WORDS)
+def test_tells_a_trial_with_gathered_inputs_from_one_without(spec: TrialSpec, file: str, moved: str) -> None:
+    with_inputs = replace(spec, samples_file=file)
+    assert with_inputs.digest != spec.digest
+    assert replace(spec, samples_file=moved).digest == with_inputs.digest
 
 
 @given(SPECS)

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from gradiometer.curing import parse_cure, parts_of
+from gradiometer.curing.trials.live_treatment import Regimen
 from gradiometer.curing.trials.passage import OwnHook, Passage, tensors_in
-from gradiometer.curing.trials.treatment import Regimen, TrialTreatment
+from gradiometer.curing.trials.treatment import TrialTreatment
 from gradiometer.launching.discovery import Discovery
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.schema import Run

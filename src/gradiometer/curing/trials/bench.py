@@ -8,6 +8,7 @@ from typing import Protocol
 from gradiometer.curing.trials.local import TrialEnd, run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.spec import TrialSpec
+from gradiometer.curing.trials.wrong_answers import judged_by_answers
 
 
 class Engine(Protocol):
@@ -42,6 +43,7 @@ class Bench:
         workers: Processes at a time.
         progress: Told of every trial.
         engine: What runs them.
+        judges_answers: Trials are compared by the share of wrong answers, for the script's loss tells nothing.
         readings: All that were run, in order.
     """
 
@@ -50,10 +52,21 @@ class Bench:
     workers: int
     progress: Progress
     engine: Engine = run_trials
+    judges_answers: bool = False
     readings: list[Reading] = field(default_factory=list)
 
-    def trial(self, label: str | None, seed: int, sieve: str, steps: int, overhead: float = 0.01) -> TrialSpec:
-        """A trial of one cure, or of the control."""
+    def trial(
+        self,
+        label: str | None,
+        seed: int,
+        sieve: str,
+        steps: int,
+        overhead: float = 0.01,
+        *,
+        range_test: bool = False,
+        gathers: bool = False,
+    ) -> TrialSpec:
+        """A trial of one cure, or of the control; a prelude where it tests a range of rates or gathers inputs."""
         cures = () if label is None else tuple(label.split("+"))
         spec = replace(
             self.template,
@@ -64,6 +77,9 @@ class Bench:
             overhead=overhead,
             conditions=self.template.conditions if cures else (),
             case_file=self.template.case_file if cures else None,
+            samples_file=self.template.samples_file if cures else None,
+            range_test=range_test,
+            gathers=gathers,
         )
         return spec.placed_in(self.folder)
 
@@ -72,6 +88,6 @@ class Bench:
         if specs:
             self.progress.begin(specs[0].sieve, len(specs))
         ends = self.engine(specs, workers=self.workers, when_done=lambda end: self.progress.advance())
-        readings = [read_trial(end) for end in ends]
+        readings = [judged_by_answers(reading) if self.judges_answers else reading for reading in map(read_trial, ends)]
         self.readings += readings
         return readings

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradiometer.curing.trials.pairing import Reading, final_loss
+from gradiometer.curing.trials.pairing import Reading, final_loss, original_losses
 from gradiometer.curing.trials.verdict import Pair, compare
 from gradiometer.schema import Contrast, FloatArray, Run
 
@@ -143,7 +143,7 @@ def loss_after(reading: Reading, durations: FloatArray, seconds: float) -> float
         return float("inf")
     # Rounding of the sum must not cost the quicker one its last step.
     done_count = int(np.searchsorted(np.cumsum(durations), seconds * (1.0 + 1e-9), side="right"))
-    return final_loss(reading.run.losses[0], max(done_count, 1))
+    return final_loss(original_losses(reading.run) or reading.run.losses[0], max(done_count, 1))
 
 
 def pace_in_words(ratios: Sequence[float]) -> str:

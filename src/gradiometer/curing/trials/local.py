@@ -14,8 +14,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ from gradiometer.curing.trials.scratch import temporary_folder
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, WRITTEN_FOLDER, TrialSpec
 from gradiometer.curing.trials.worker import perform_in_child
 
+SPEC_FILE = "spec.json"
 POLL_SECONDS = 0.02
 GRACE_SECONDS = 2.0
 """Time that a trial gets to end by itself before it is killed."""
@@ -129,8 +130,19 @@ class Going:
     is_late: bool = False
 
 
+Ends = Generator[TrialEnd, None, None]
+"""How trials end, one after the other as they do."""
+
+Starter = Callable[[TrialSpec, Mapping[str, str]], Going]
+"""Starts the process of a trial, given its environment variables."""
+
+
 def run_trials(
-    specs: Sequence[TrialSpec], *, workers: int, when_done: Callable[[TrialEnd], None] | None = None
+    specs: Sequence[TrialSpec],
+    *,
+    workers: int,
+    when_done: Callable[[TrialEnd], None] | None = None,
+    start: Starter | None = None,
 ) -> list[TrialEnd]:
     """Run trials, some at a time; those that have a result already are not run again.
 
@@ -138,12 +150,31 @@ def run_trials(
         specs: The trials, each with a folder.
         workers: Processes at a time.
         when_done: Called in this process after each one.
+        start: What starts a trial's process; `start_process` where None.
 
     Returns:
         How each ended, in the order of `specs`. What a script does, a crash included, is a result and no error.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; every process is gone and finished trials are kept.
+    """
+    with temporary_folder() as scratch:
+        return with_known(
+            specs, when_done, lambda waiting: carried_out(waiting, workers, scratch, start or start_process)
+        )
+
+
+def with_known(
+    specs: Sequence[TrialSpec],
+    when_done: Callable[[TrialEnd], None] | None,
+    carry_out: Callable[[list[TrialSpec]], Ends],
+) -> list[TrialEnd]:
+    """Carry out the trials that have no result yet, and tell how all of them ended, in order.
+
+    Args:
+        specs: The trials.
+        when_done: Called after each one.
+        carry_out: Runs some, and yields each as it ends.
     """
     ends: dict[str, TrialEnd] = {}
     waiting: list[TrialSpec] = []
@@ -155,16 +186,15 @@ def run_trials(
             ends[spec.folder] = known
             if when_done is not None:
                 when_done(known)
-    if waiting:
-        with temporary_folder() as scratch:
-            for end in carried_out(waiting, workers, scratch):
-                ends[end.spec.folder] = end
-                if when_done is not None:
-                    when_done(end)
+    with closing(carry_out(waiting)) as coming:
+        for end in coming:
+            ends[end.spec.folder] = end
+            if when_done is not None:
+                when_done(end)
     return [ends[spec.folder] for spec in specs]
 
 
-def carried_out(specs: Sequence[TrialSpec], workers: int, scratch: str) -> Iterator[TrialEnd]:
+def carried_out(specs: Sequence[TrialSpec], workers: int, scratch: str, start: Starter) -> Ends:
     """Run trials and yield each as it ends; leave no process behind however this is left."""
     waiting = list(reversed(specs))
     going: list[Going] = []
@@ -183,12 +213,17 @@ def carried_out(specs: Sequence[TrialSpec], workers: int, scratch: str) -> Itera
         end_all(going)
 
 
-def start(spec: TrialSpec, environment: Mapping[str, str]) -> Going:
-    """Start a trial's process in an empty folder."""
+def empty_folder(spec: TrialSpec) -> None:
+    """Make a trial's folder, with nothing but what it is to do in it."""
     folder = Path(spec.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    (folder / "spec.json").write_text(spec.to_json(), encoding="utf-8")
+    (folder / SPEC_FILE).write_text(spec.to_json(), encoding="utf-8")
+
+
+def start_process(spec: TrialSpec, environment: Mapping[str, str]) -> Going:
+    """Start a trial's process in an empty folder."""
+    empty_folder(spec)
     if needs_fresh_interpreter(spec) or not has_room_for_socket(tempfile.gettempdir()):
         return Going(spec, start_interpreter(spec, environment))
     context = multiprocessing.get_context("forkserver")
@@ -211,7 +246,7 @@ def start_interpreter(spec: TrialSpec, environment: Mapping[str, str]) -> "Inter
     try:
         with (folder / LOG_FILE).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "gradiometer.curing.trials.worker", str(folder / "spec.json"), str(reading)],
+                [sys.executable, "-m", "gradiometer.curing.trials.worker", str(folder / SPEC_FILE), str(reading)],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

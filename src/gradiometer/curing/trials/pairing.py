@@ -25,7 +25,7 @@ class Reading:
         trial: What it gave, as the report shows it.
         run: What its run file holds; None where none was written.
         final_losses: Mean loss of the last fifth of its steps by `backward` call site, the first seen first.
-        start_loss: Mean finite loss of its first steps at the first site; None where there was none.
+        start_loss: Least finite loss of its first steps at the first site; None where there was none.
         process_seconds: Wall time of its process.
     """
 
@@ -75,11 +75,27 @@ def read_trial(end: TrialEnd) -> Reading:
     )
     if run is None or not run.losses:
         return Reading(spec, trial, run, process_seconds=end.elapsed_seconds)
-    finals = tuple((series.site, final_loss(series, run.step_count)) for series in run.losses)
+    judged = (original_losses(run) or run.losses[0], *run.losses[1:])
+    finals = tuple((series.site, final_loss(series, run.step_count)) for series in judged)
     loss = math.inf if status == "failed" else finals[0][1]
     kept = None if math.isnan(loss) or status == "refused" else loss
     trial = replace(trial, final_loss=kept)
-    return Reading(spec, trial, run, finals, start_loss(run.losses[0]), end.elapsed_seconds)
+    return Reading(spec, trial, run, finals, start_loss(judged[0]), end.elapsed_seconds)
+
+
+def original_losses(run: Run) -> LossSeries | None:
+    """The loss that the script would have had, where a cure has exchanged it: what such a cure is judged by.
+
+    Returns:
+        A series under the name of the first `backward` call site; None where no cure exchanged the loss.
+    """
+    rows = run.facts.get("original_losses") or []
+    if not rows or not run.losses:
+        return None
+    table = np.array([[np.nan if value is None else value for value in row] for row in rows], dtype=np.float64)
+    is_lost = ~np.isfinite(table[:, 1])
+    values = np.where(is_lost, np.nan, table[:, 1])
+    return LossSeries(run.losses[0].site, table[:, 0].astype(np.int64), values, is_lost.astype(np.int64))
 
 
 def status_of(end: TrialEnd, run: Run | None) -> tuple[str, str]:
@@ -152,9 +168,9 @@ def final_loss(series: LossSeries, step_count: int, *, share: float = FINAL_SHAR
 
 
 def start_loss(series: LossSeries) -> float | None:
-    """Mean of the first finite losses, at most eight."""
+    """The least of the first eight finite losses: some may come after the first blow."""
     values = series.values[~np.isnan(series.values)][:8]
-    return float(values.mean()) if len(values) else None
+    return float(values.min()) if len(values) else None
 
 
 def paired(control: Reading, treated: Reading) -> bool | None:

@@ -25,6 +25,11 @@ class Passage:
         self._noted: list[OwnHook] = []
         self._companions: list[TorchFunctionMode] = []
 
+    @property
+    def has_modes(self) -> bool:
+        """Whether any mode goes along with a forward, or with the whole script."""
+        return bool(self._modes or self._companions)
+
     def guide(self, root: nn.Module, modes: list[TorchFunctionMode]) -> None:
         """Have a root's forward run under these modes, from the call on that is about to begin."""
         if modes:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gradiometer.curing import parse_cure
 from gradiometer.curing.trials.activation_edits import edit_activations
 from gradiometer.curing.trials.opened_script import Making, Script, making_at, open_script, spans
 from gradiometer.curing.trials.rewriting import names_in
@@ -153,6 +154,8 @@ def arguments_of(script: Script, making: Making, change: Mapping[str, Any], name
         change: The change.
         names: Names that its code uses.
     """
+    if parse_cure(str(change["label"])).needs:
+        return None  # its code asks for inputs, and which of the script's words stands for them is not known
     roots = [str(root) for root in change.get("roots") or [""]]
     given: dict[str, str | None] = {}
     if roots == [""]:

@@ -4,6 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 
+from gradiometer.curing.trials.range_test import RANGE_STEPS
 from gradiometer.units import format_seconds
 
 DEFAULT_SECONDS = 120.0
@@ -24,11 +25,21 @@ REMEASURE_STEPS = 12
 REMEASURE_COST = 4.0
 """A step that is measured in full takes up to this many times as long as a bare one, on small layers."""
 
-MOST_SEEDS, FEWEST_SEEDS = 5, 3
-"""Seeds of the last sieve where time allows, and where it does not."""
+MOST_SEEDS, FEWEST_SEEDS = 5, 4
+"""Seeds of the last sieve where time allows, and where it does not: with three, an interval that holds for eight cures
+is so wide that hardly anything is shown."""
 
 FINALIST_COUNT = 2
-"""Cures in the last sieve: each one more widens every interval."""
+"""Cures in the last sieve where time allows."""
+
+GRADES = ((8, 2, MOST_SEEDS), (8, 2, FEWEST_SEEDS), (5, 2, FEWEST_SEEDS), (3, 1, FEWEST_SEEDS))
+"""Candidates, finalists and seeds, in the order in which they are given up for a script that is slow."""
+
+FAIR_SHARE = 0.6
+"""Share of the diagnosed run's steps that a trial gets before candidates are given up rather than steps."""
+
+EXTRA_RACERS = 5
+"""Pairs and parts of pairs that the last round of the race takes in."""
 
 FEWEST_STEPS = 50
 """Steps below which a difference in loss says little about a training."""
@@ -113,6 +124,7 @@ class Plan:
         workers: Processes at a time.
         seconds: Wall time that it will take, as far as can be told.
         is_whole: The script ends by itself after these steps.
+        finalist_count: Cures in the last sieve.
     """
 
     candidate_count: int
@@ -122,6 +134,7 @@ class Plan:
     workers: int
     seconds: float
     is_whole: bool = False
+    finalist_count: int = FINALIST_COUNT
 
     @property
     def text(self) -> str:
@@ -138,9 +151,10 @@ class Plan:
 
 
 def make_plan(wishes: Wishes, pace: Pace, candidate_count: int) -> Plan:
-    """Choose steps and seeds.
+    """Choose steps, seeds, candidates and finalists.
 
-    Trials are as long as the run that was diagnosed where time allows, else shorter, yet long enough for its fault.
+    Trials are as long as the run that was diagnosed where time allows. Where it does not, seeds are given up first,
+    then the least promising candidates, then steps, yet never so many that the fault could not show.
 
     Args:
         wishes: What the user asked for; what is asked for comes before the time.
@@ -148,13 +162,26 @@ def make_plan(wishes: Wishes, pace: Pace, candidate_count: int) -> Plan:
         candidate_count: Cures to try.
     """
     left_seconds = wishes.total_seconds - pace.startup_seconds - pace.step_count * pace.step_seconds
-    seed_counts = [wishes.seeds] if wishes.seeds else list(range(MOST_SEEDS, FEWEST_SEEDS - 1, -1))
-    plans = [planned(wishes, pace, candidate_count, count, most_steps(wishes, pace)) for count in seed_counts]
-    fitting = next((plan for plan in plans if plan.seconds <= left_seconds), None)
-    if fitting is not None or wishes.steps:
-        return fitting or plans[-1]
-    steps = affordable_steps(wishes, pace, candidate_count, seed_counts[-1], left_seconds)
-    return planned(wishes, pace, candidate_count, seed_counts[-1], steps)
+    grades = grades_for(wishes, candidate_count)
+    most = most_steps(wishes, pace)
+    if wishes.steps:
+        plans = [planned(wishes, pace, grade, most) for grade in grades]
+        return next((plan for plan in plans if plan.seconds <= left_seconds), plans[-1])
+    fair = max(fewest_steps(pace), math.ceil(FAIR_SHARE * most))
+    for least in (most, fair):
+        for grade in grades:
+            steps = affordable_steps(wishes, pace, grade, left_seconds, least)
+            plan = planned(wishes, pace, grade, steps)
+            if plan.seconds <= left_seconds:
+                return plan
+    steps = affordable_steps(wishes, pace, grades[-1], left_seconds, fewest_steps(pace))
+    return planned(wishes, pace, grades[-1], steps)
+
+
+def grades_for(wishes: Wishes, candidate_count: int) -> list[tuple[int, int, int]]:
+    """`GRADES` with no more candidates than there are, and with the seeds that were asked for."""
+    found = [(min(candidate_count, most), finalists, wishes.seeds or seeds) for most, finalists, seeds in GRADES]
+    return list(dict.fromkeys(found))
 
 
 def most_steps(wishes: Wishes, pace: Pace) -> int:
@@ -167,33 +194,37 @@ def fewest_steps(pace: Pace) -> int:
     return min(pace.step_count, max(FEWEST_STEPS, math.ceil(ONSET_MARGIN * pace.onset_step) + 10))
 
 
-def affordable_steps(wishes: Wishes, pace: Pace, candidate_count: int, seed_count: int, seconds: float) -> int:
-    """The greatest number of steps with which the whole stays below a time; at least `fewest_steps`."""
-    low, high = fewest_steps(pace), most_steps(wishes, pace)
+def affordable_steps(wishes: Wishes, pace: Pace, grade: tuple[int, int, int], seconds: float, least: int) -> int:
+    """The greatest number of steps with which the whole stays below a time; at least `least`."""
+    low, high = min(least, most_steps(wishes, pace)), most_steps(wishes, pace)
     while low < high:
         middle = (low + high + 1) // 2
-        if planned(wishes, pace, candidate_count, seed_count, middle).seconds <= seconds:
+        if planned(wishes, pace, grade, middle).seconds <= seconds:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def planned(wishes: Wishes, pace: Pace, candidate_count: int, seed_count: int, steps: int) -> Plan:
+def planned(wishes: Wishes, pace: Pace, grade: tuple[int, int, int], steps: int) -> Plan:
     """The plan for given numbers, with the time that it takes."""
+    candidate_count, most_finalists, seed_count = grade
     race_steps = rounds_of_race(pace, steps)
     workers = pace.worker_count(wishes)
     remeasuring = pace.startup_seconds + REMEASURE_STEPS * REMEASURE_COST * pace.step_seconds
     seconds = rounds(candidate_count + 1, workers) * remeasuring
     racers = candidate_count
     for round_steps in race_steps:
+        racers += EXTRA_RACERS if round_steps == race_steps[-1] else 0
         seconds += rounds(racers, workers) * (pace.startup_seconds + round_steps * pace.step_seconds)
         racers = math.ceil(racers / 2)
-    final_count = (1 + min(FINALIST_COUNT, candidate_count)) * seed_count
+    seconds += pace.startup_seconds + RANGE_STEPS * pace.step_seconds
+    finalist_count = min(most_finalists, candidate_count)
     is_whole = pace.is_whole and steps == pace.step_count
     final_seconds = pace.startup_seconds + steps * pace.step_seconds + pace.ending_seconds * is_whole
-    seconds += rounds(final_count, workers) * final_seconds
-    return Plan(candidate_count, steps, race_steps, tuple(range(1, seed_count + 1)), workers, seconds, is_whole)
+    seconds += rounds((1 + finalist_count) * seed_count, workers) * final_seconds
+    seeds = tuple(range(1, seed_count + 1))
+    return Plan(candidate_count, steps, race_steps, seeds, workers, seconds, is_whole, finalist_count)
 
 
 def rounds(count: int, workers: int) -> int:

@@ -27,7 +27,7 @@ class TrialSpec:
         folder: The trial's own folder.
         cures: Labels of the cures; empty for the control.
         seed: Seed of the trial; pairs share it.
-        sieve: `diagnose`, `remeasure`, `race` or `trial`.
+        sieve: `diagnose`, `range`, `remeasure`, `race` or `trial`.
         step_limit: Steps after which it stops; None lets the script end by itself.
         seconds_limit: Seconds of training after which it stops; for the run that is diagnosed.
         patience_seconds: Wall time after which its process is ended as hopeless.
@@ -35,6 +35,9 @@ class TrialSpec:
         threads: Threads that torch may use.
         case_file: Run file of the diagnosed run, for cures that go by it; None for that run itself.
         conditions: Conditions of the findings that the cure is tried on.
+        range_test: Raise the learning rate step by step, to find the one that suits the network under these cures.
+        gathers: Keep the inputs of the first root in a file of the trial's folder.
+        samples_file: Such a file, for cures that go by inputs.
     """
 
     script: str | None
@@ -52,6 +55,9 @@ class TrialSpec:
     threads: int = 1
     case_file: str | None = None
     conditions: tuple[str, ...] = field(default=())
+    range_test: bool = False
+    gathers: bool = False
+    samples_file: str | None = None
 
     @property
     def target(self) -> Target:
@@ -74,6 +80,9 @@ class TrialSpec:
             "overhead": self.overhead,
             "threads": self.threads,
             "conditions": self.conditions,
+            "range_test": self.range_test,
+            "gathers": self.gathers,
+            "samples": self.samples_file is not None,
             "version": gradiometer.__version__,
         }
         return digest_of(json.dumps(deciding, sort_keys=True).encode())

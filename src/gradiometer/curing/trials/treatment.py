@@ -3,9 +3,7 @@
 The control runs under the same treatment with no cure, so that nothing but the cure differs between the two.
 """
 
-import traceback
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from functools import partial
 from hashlib import blake2b
 from time import monotonic
 from typing import Any
@@ -14,245 +12,88 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from gradiometer.curing.cure import Cure, Patient
 from gradiometer.curing.trials.evaluation import EvaluationWatch
-from gradiometer.curing.trials.original_losses import OriginalLosses
-from gradiometer.curing.trials.passage import Passage, tensors_in
-from gradiometer.curing.trials.rewriting import names_in
-from gradiometer.curing.trials.roots import as_one, opening_of, roots_behind
-from gradiometer.curing.verification import state_of, verify_change
+from gradiometer.curing.trials.gathering import Gathering
+from gradiometer.curing.trials.live_treatment import LiveTreatment, Regimen
+from gradiometer.curing.trials.passage import tensors_in
+from gradiometer.curing.trials.range_test import RateSweep
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.launching.streams import ModelStream, fingerprint_of
-from gradiometer.measuring.guarding import call_site
-from gradiometer.schema import Event, Finding, Run
 from gradiometer.session import Session
-
-UNKNOWN_MAKING = ("", "")
-"""Place and class of an optimizer whose making was not seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What one part of a cure has changed; a fact of the trial's run file.
-
-    Attributes:
-        label: The part's label.
-        placement: Where its snippet belongs: `before_optimizer` or `after_optimizer`.
-        text: What changed, in words.
-        snippet: The same as code.
-        roots: Names of the roots that `model` stands for in the snippet; [""] for a single root.
-        optimizer_site: `file:line` at which the optimizer of these roots is made; empty where it is not known.
-        optimizer: Its class.
-        is_covered: This optimizer holds every parameter of these roots.
-    """
-
-    label: str
-    placement: str
-    text: str
-    snippet: str
-    roots: list[str]
-    optimizer_site: str = ""
-    optimizer: str = ""
-    is_covered: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Regimen:
-    """What a treatment goes by.
-
-    Attributes:
-        cures: Single cures to apply, in order; none for the control.
-        findings: What was found in the diagnosed run, worst first.
-        run: That run.
-        seed: Seed of the numbers that the model itself draws.
-        started: Moment at which the trial's process began its work, as `time.monotonic` tells it.
-        samples: Inputs of the root that were gathered beforehand; None without.
-    """
-
-    cures: tuple[Cure, ...]
-    findings: tuple[Finding, ...]
-    run: Run | None
-    seed: int
-    started: float
-    samples: Tensor | None = None
 
 
 class TrialTreatment:
-    """The moments of a trial, as `gradiometer.launching.discovery.Treatment` names them.
-
-    A cure that refuses, or fails, ends the trial at once; the facts `refusal` and `cure_fault` say why.
+    """The moments of a trial, as `gradiometer.launching.treatment.Treatment` names them.
 
     Args:
         session: The session that measures the trial.
         regimen: What to apply.
+        is_range_test: Raise the learning rates step by step, and end the trial when it has seen enough.
+        gathering: What keeps the first root's inputs, and ends the trial when it is full; None in every other trial.
+
+    Attributes:
+        sweep: What raises them; None in every other trial.
     """
 
-    def __init__(self, session: Session, regimen: Regimen) -> None:
+    def __init__(
+        self, session: Session, regimen: Regimen, *, is_range_test: bool = False, gathering: Gathering | None = None
+    ) -> None:
         self.session = session
         self.regimen = regimen
-        self.changes: list[Change] = []
-        self.refusals: dict[str, str] = {}
+        self.live = LiveTreatment(session, regimen)
         self.stream = ModelStream(regimen.seed)
-        self.passage = Passage()
-        self.originals = OriginalLosses()
         self.evaluation = EvaluationWatch(lambda: session.probe.step, lambda: session.probe.full_step.is_closed)
-        self._targeted: dict[int, dict[str, nn.Module]] = {}
-        self._makings: dict[int, tuple[str, str]] = {}
+        self.sweep = RateSweep(lambda: session.probe.step) if is_range_test else None
+        self.gathering = gathering
         self._has_fingerprint = False
 
     def while_constructing(self, optimizer: Optimizer, groups: list[dict[str, Any]]) -> None:
-        """Apply what brings new parameters, before the optimizer takes its groups."""
-        tensors = list(tensors_in([group["params"] for group in groups]))
-        self._makings[id(optimizer)] = (call_site() or "", type(optimizer).__name__)
-        self.session.writer.add_facts({"optimizer_sites": [site for site, _ in self._makings.values()]})
-        self._note_weights(tensors)
-        parts = self._parts("construction", "before_optimizer")
-        if self.regimen.cures:
-            self._targeted[id(optimizer)] = self._chosen(self._roots_behind(tensors))
-        roots = self._targeted.get(id(optimizer), {})
-        if parts and not roots:
-            return
-        patient = self._patient(roots, None, groups)
-        self._apply(parts, patient, roots, self._makings[id(optimizer)])
+        """Note the weights before a cure changes them, then apply what comes before the optimizer."""
+        self._note_weights(list(tensors_in([group["params"] for group in groups])))
+        self.live.while_constructing(optimizer, groups)
 
     def when_constructed(self, optimizer: Optimizer) -> None:
-        """Apply what acts on the optimizer itself, before a scheduler or scaler holds it."""
-        parts = self._parts("construction", "after_optimizer")
-        roots = self._targeted.get(id(optimizer))
-        if not parts or (roots is not None and not roots and self._is_chosen_by_name):
-            return
-        roots = roots or {}
-        patient = self._patient(roots, optimizer, optimizer.param_groups)
-        self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
+        """Apply what acts on the optimizer itself."""
+        self.live.when_constructed(optimizer)
+        if self.sweep is not None:
+            try:
+                self.sweep.take(optimizer)
+            except CureRefusedError as refusal:
+                self.session.writer.add_facts({"refusal": str(refusal)})
+                raise TrainingStopped from None
 
     def before_first_forward(
         self, root: nn.Module, name: str, optimizers: tuple[Optimizer, ...], inputs: tuple[Any, ...]
     ) -> None:
-        """Apply what copies new values or exchanges modules, before the root is first called."""
+        """Note how long the start took, then apply what comes before the root is first called."""
         self._note_weights(list(root.parameters()))
         self.session.writer.add_facts({"startup_seconds": monotonic() - self.regimen.started})
-        parts = self._parts("first_forward")
-        roots = self._chosen({name: root})
-        if parts and roots:
-            optimizer = next((known for known in optimizers if holds_some_of(known, root)), None)
-            groups = optimizer.param_groups if optimizer is not None else []
-            patient = self._patient(roots, optimizer, groups)
-            patient.inputs = inputs
-            self._apply(parts, patient, roots, self._makings.get(id(optimizer), UNKNOWN_MAKING))
-            self.passage.guide(root, patient.forward_modes)
-            self.passage.accompany(patient.script_modes)
+        self.live.before_first_forward(root, name, optimizers, inputs)
 
     def enter_forward(self, root: nn.Module, args: tuple[Any, ...]) -> None:
         """Draw from the model's own stream from here on, and note the batch."""
-        self.originals.collect(self.session.probe.step)
         if torch.is_grad_enabled():
-            self._note_batch(args)
+            if self.sweep is not None and self.sweep.is_over(self.session.probe.full_step.latest.loss):
+                raise TrainingStopped
+            if self.gathering is not None and self.gathering.is_full:
+                raise TrainingStopped
+            self._note_inputs(root, args)
             if next(tensors_in(args), None) is None:
-                self.passage.note_keywords(root, self._note_batch)
+                self.live.passage.note_keywords(root, partial(self._note_inputs, root))
         self.evaluation.note_forward(root)
         self.stream.enter()
-        self.passage.enter(root)
+        self.live.enter_forward(root, args)
 
     def leave_forward(self, output: Any) -> None:
         """Go back to the script's own stream."""
-        self.passage.leave()
+        self.live.leave_forward(output)
         self.stream.leave()
-        self.passage.remember(output, self.session.probe.step)
+        self.live.passage.remember(output, self.session.probe.step)
 
-    def unapplied(self) -> list[str]:
-        """Labels of the parts for which no moment came, or no root that they are for."""
-        done = {change.label for change in self.changes}
-        return [cure.label for cure in self.regimen.cures if cure.label not in done]
-
-    def _roots_behind(self, tensors: list[Tensor]) -> dict[str, nn.Module]:
-        """The roots that own some tensors; one found before is known although a cure has renamed its parameters."""
-        held = {id(tensor) for tensor in tensors}
-        known = {name: root for roots in self._targeted.values() for name, root in roots.items()}
-        again = {name: root for name, root in known.items() if any(id(p) in held for p in root.parameters())}
-        return again or roots_behind(tensors, self.regimen.run)
-
-    def _parts(self, moment: str, placement: str | None = None) -> list[Cure]:
-        return [
-            cure
-            for cure in self.regimen.cures
-            if cure.moment == moment and (placement is None or cure.placement == placement)
-        ]
-
-    @property
-    def _named_layers(self) -> list[str]:
-        return [layer for finding in self.regimen.findings for layer in finding.layers]
-
-    @property
-    def _is_chosen_by_name(self) -> bool:
-        """Whether there are several roots and the findings say which of them are meant."""
-        names = self._root_names
-        return len(names) > 1 and any(layer.startswith(f"{name}.") for layer in self._named_layers for name in names)
-
-    @property
-    def _root_names(self) -> list[str]:
-        """Names of the diagnosed run's roots."""
-        run = self.regimen.run
-        return [] if run is None else [str(name) for name in run.facts.get("root_names") or ()]
-
-    def _chosen(self, roots: dict[str, nn.Module]) -> dict[str, nn.Module]:
-        """Those roots that the findings are about; all where they do not say."""
-        if not self._is_chosen_by_name:
-            return roots
-        layers = self._named_layers
-        return {name: root for name, root in roots.items() if any(layer.startswith(f"{name}.") for layer in layers)}
-
-    def _patient(
-        self, roots: Mapping[str, nn.Module], optimizer: Optimizer | None, groups: list[dict[str, Any]]
-    ) -> Patient:
-        model = as_one(roots) if roots else nn.Module()
-        return Patient(
-            model=model,
-            optimizer=optimizer,
-            parameter_groups=groups,
-            findings=self.regimen.findings,
-            run=self.regimen.run,
-            samples=self.regimen.samples,
-            original_losses=self.originals.fresh,
-        )
-
-    def _apply(
-        self, parts: list[Cure], patient: Patient, roots: Mapping[str, nn.Module], making: tuple[str, str]
-    ) -> None:
-        try:
-            # A stream that nobody else draws from: whatever a cure draws, the script's numbers stay the same.
-            with ModelStream(self.regimen.seed):
-                for part in parts:
-                    self._apply_one(part, patient, roots, making)
-        except CureRefusedError as refusal:
-            self._end("refusal", str(refusal))
-        except Exception:  # the cure's own fault, not the script's
-            self._end("cure_fault", traceback.format_exc())
-        if parts:
-            self.session.writer.add_facts({"cure_changes": [asdict(change) for change in self.changes]})
-
-    def _apply_one(self, part: Cure, patient: Patient, roots: Mapping[str, nn.Module], making: tuple[str, str]) -> None:
-        """Apply one part; where there are other optimizers or roots for it, it may refuse here."""
-        held = {id(tensor) for tensor in tensors_in([group["params"] for group in patient.parameter_groups])}
-        is_covered = all(id(parameter) in held for root in roots.values() for parameter in root.parameters())
-        try:
-            snippet = part.snippet(patient)
-            if "model" in names_in(snippet):
-                snippet = opening_of(roots) + snippet
-            before = state_of(patient)
-            text = part.apply(patient)
-            verify_change(part.label, before, state_of(patient))
-        except CureRefusedError as refusal:
-            self.refusals[part.label] = str(refusal)
-            if part.label in self.unapplied() and len(self._root_names) < 2:
-                raise
-            return
-        self.changes.append(Change(part.label, part.placement, text, snippet, list(roots), *making, is_covered))
-        self.session.writer.add_event(Event(self.session.probe.step, "cure", text))
-
-    def _end(self, fact: str, reason: str) -> None:
-        self.session.writer.add_facts({fact: reason})
-        raise TrainingStopped
+    def follows_forwards(self) -> bool:
+        """A trial notes every batch."""
+        return True
 
     def _note_weights(self, tensors: list[Tensor]) -> None:
         """Digest the weights that training starts from, before a cure changes them."""
@@ -261,16 +102,13 @@ class TrialTreatment:
             shaped = [tensor for tensor in tensors if not nn.parameter.is_lazy(tensor)]
             self.session.writer.add_facts({"initial_weights_fingerprint": fingerprint_of(shaped)})
 
-    def _note_batch(self, inputs: Any) -> None:
+    def _note_inputs(self, root: nn.Module, inputs: Any) -> None:
+        """Digest a batch, and keep it where inputs are gathered."""
         probe = self.session.probe
-        batch = [tensor for tensor in tensors_in(inputs) if not self.passage.made(tensor)]
+        batch = [tensor for tensor in tensors_in(inputs) if not self.live.passage.made(tensor)]
+        if self.gathering is not None:
+            self.gathering.note(root, probe.step, batch)
         if batch:  # a part of the step's fingerprint for every call of a root
             digest = blake2b((probe.fingerprint or "").encode(), digest_size=16)
             digest.update(fingerprint_of(batch).encode())
             probe.fingerprint = digest.hexdigest()
-
-
-def holds_some_of(optimizer: Optimizer, root: nn.Module) -> bool:
-    """Whether an optimizer holds a parameter of a root."""
-    held = {id(tensor) for group in optimizer.param_groups for tensor in group["params"]}
-    return any(id(parameter) in held for parameter in root.parameters())

@@ -6,9 +6,9 @@ nobody changes a script; and no treated training ended without a finite loss. It
 lies above zero, or when it took a finite loss away in every pair. Everything else is `not shown`.
 
 The interval is Student's, of the paired differences where every pair saw the same batches, Welch's of the two groups
-where not. Its confidence is 95 %, by Bonferroni's correction for all cures of the last sieve together. Student's
-interval holds for normal differences; with three to five pairs that can't be checked, which is why a share of the
-loss is asked for beside it.
+where not. Its confidence is 95 % for all cures together that were tried, by Bonferroni's correction: also those that an
+earlier sieve dropped count, although the last sieve has seeds of its own. Student's interval holds for normal
+differences; with four or five pairs that can't be checked, which is why a share of the loss is asked for beside it.
 
 A control that ended without a finite loss has no difference to take. It counts with the loss that it started from:
 it has come to something no better than that, so whatever this proves holds all the more for the truth.

@@ -100,13 +100,21 @@ class Treating:
         import torch
 
         from gradiometer.curing import parse_cure, parts_of
-        from gradiometer.curing.trials.treatment import Regimen, TrialTreatment
+        from gradiometer.curing.trials.gathering import Gathering, read_samples
+        from gradiometer.curing.trials.live_treatment import Regimen
+        from gradiometer.curing.trials.range_test import RATE_CURES
+        from gradiometer.curing.trials.treatment import TrialTreatment
 
         spec = self.spec
         torch.set_num_threads(spec.threads)
         run, findings = diagnosed(spec) if spec.case_file and spec.cures else (None, ())
         cures = tuple(part for label in spec.cures for part in parts_of(parse_cure(label)))
-        treatment = TrialTreatment(session, Regimen(cures, findings, run, spec.seed, self.started))
+        if spec.range_test:
+            cures = tuple(part for part in cures if part.name not in RATE_CURES)
+        samples = read_samples(spec.samples_file) if spec.samples_file else None
+        regimen = Regimen(cures, findings, run, spec.seed, self.started, samples)
+        gathering = Gathering() if spec.gathers else None
+        treatment = TrialTreatment(session, regimen, is_range_test=spec.range_test, gathering=gathering)
         treatment.evaluation.start()
         return treatment
 
@@ -114,24 +122,27 @@ class Treating:
         """The script has ended: take away what the treatment has wrapped."""
         if self.treatment is not None:
             self.treatment.evaluation.stop()
-            self.treatment.passage.part()
+            self.treatment.live.passage.part()
+            if self.treatment.gathering is not None:
+                self.treatment.gathering.write(Path(self.spec.folder))
 
     def closing_facts(self, result: LaunchResult) -> dict[str, Any]:
         """What can be told at the end only."""
         if self.treatment is None:
             return {}
-        rows = self.treatment.originals.rows()
+        rows = self.treatment.live.originals.rows()
         originals = {"original_losses": rows} if rows else {}
-        return {**originals, "evaluation": self.treatment.evaluation.facts(), **self._refusal(result, self.treatment)}
+        sweep = self.treatment.sweep
+        ranged = {} if sweep is None else {"range_test": sweep.facts()}
+        evaluation = {"evaluation": self.treatment.evaluation.facts()}
+        return {**originals, **ranged, **evaluation, **self._refusal(result, self.treatment)}
 
     def _refusal(self, result: LaunchResult, treatment: "TrialTreatment") -> dict[str, Any]:
         """That a cure found no moment, where that is so."""
-        unapplied = treatment.unapplied() if result.ending.exit_code == 0 else []
-        if not unapplied:
+        if result.ending.exit_code != 0:
             return {}
-        reason = "no optimizer was constructed" if result.optimizer_count == 0 else "its model was not found in time"
-        reason = next((treatment.refusals[label] for label in unapplied if label in treatment.refusals), reason)
-        return {"refusal_at_end": f"{', '.join(unapplied)} could not be applied: {reason}"}
+        missed = treatment.live.what_was_missed(has_optimizer=result.optimizer_count > 0)
+        return {"refusal_at_end": missed} if missed else {}
 
 
 def diagnosed(spec: TrialSpec) -> "tuple[Run, tuple[Finding, ...]]":

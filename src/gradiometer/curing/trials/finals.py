@@ -1,0 +1,179 @@
+"""The last sieve: finalists against the untouched control, several seeds each, and which of them to recommend."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gradiometer.curing.trials.bench import Bench
+from gradiometer.curing.trials.contrasting import Match
+from gradiometer.curing.trials.pairing import Reading, are_same_training, with_pairing
+from gradiometer.curing.trials.plan import Plan
+from gradiometer.curing.trials.verdict import Comparison, Pair, compare
+from gradiometer.schema import Ranking
+from gradiometer.units import format_number
+
+SUFFICIENT_SHARE = 0.97
+"""A smaller change suffices that brings at least this share of what a greater one takes off the control's loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finals:
+    """What the last sieve gave.
+
+    Attributes:
+        controls: The untouched control, by seed.
+        treated: Each finalist's trials, in the order of the seeds.
+        comparisons: Each finalist against the control.
+        paired: Whether every pair of a finalist saw the same batches.
+        fault_count: Controls that showed the fault again.
+        is_one_training: All seeds gave the very same training, so that there is only one.
+        tried_count: Cures that were tried in all sieves; every interval is widened for that many.
+    """
+
+    controls: tuple[Reading, ...]
+    treated: dict[str, tuple[Reading, ...]]
+    comparisons: dict[str, Comparison]
+    paired: dict[str, bool]
+    fault_count: int
+    is_one_training: bool
+    tried_count: int = 1
+
+    @property
+    def shows_fault(self) -> bool:
+        """Whether most controls showed the fault again."""
+        return 2 * self.fault_count > len(self.controls)
+
+    def match_of(self, label: str) -> Match:
+        """A finalist's trials beside the control's; seeds that could not run count for neither."""
+        pairs = [
+            (control, treated)
+            for control, treated in zip(self.controls, self.treated[label], strict=True)
+            if control.has_trained and treated.has_trained
+        ]
+        return Match(tuple(pairs[:1] if self.is_one_training else pairs), self.paired[label], self.tried_count)
+
+
+def hold_finals(
+    bench: Bench, labels: Sequence[str], plan: Plan, shows_fault: Callable[[Reading], bool], tried_count: int = 1
+) -> Finals:
+    """Third sieve: finalists against the untouched control, several seeds, same data.
+
+    Args:
+        bench: Where trials are run.
+        labels: The finalists.
+        plan: Steps and seeds.
+        shows_fault: Whether a control has the fault that was diagnosed.
+        tried_count: Cures that were tried in all sieves, these among them.
+    """
+    tried_count = max(tried_count, len(labels))
+    entrants = (None, *labels)
+    # One step more lets a training that would end here end by itself, with the evaluation after its last step.
+    steps = plan.steps + plan.is_whole
+    specs = [bench.trial(label, seed, "trial", steps) for seed in plan.seeds for label in entrants]
+    readings = iter(bench.run(specs))
+    table = {seed: [next(readings) for _ in entrants] for seed in plan.seeds}
+    controls = {seed: row[0] for seed, row in table.items()}
+    treated = {
+        label: tuple(with_pairing(table[seed][index], controls) for seed in plan.seeds)
+        for index, label in enumerate(labels, start=1)
+    }
+    renewed = {reading.trial.run_file: reading for group in treated.values() for reading in group}
+    bench.readings = [renewed.get(reading.trial.run_file, reading) for reading in bench.readings]
+    in_order = tuple(controls.values())
+    is_one_training = are_same_training(list(in_order))
+    paired = {label: all(reading.trial.is_paired is not False for reading in group) for label, group in treated.items()}
+    return Finals(
+        controls=in_order,
+        treated=treated,
+        comparisons={
+            label: compare_with(group, controls, is_paired=paired[label], count=tried_count, is_single=is_one_training)
+            for label, group in treated.items()
+        },
+        paired=paired,
+        fault_count=sum(shows_fault(control) for control in in_order),
+        is_one_training=is_one_training,
+        tried_count=tried_count,
+    )
+
+
+def compare_with(
+    group: Sequence[Reading], controls: dict[int, Reading], *, is_paired: bool, count: int, is_single: bool
+) -> Comparison:
+    """Compare a finalist's trials with those of the control; seeds that could not run count for neither."""
+    pairs = [
+        Pair(
+            control=controls[reading.spec.seed].final_loss,
+            treated=reading.final_loss,
+            control_start=controls[reading.spec.seed].start_loss or reading.start_loss,
+        )
+        for reading in group
+        if reading.has_trained and controls[reading.spec.seed].has_trained
+    ]
+    comparison = compare(pairs[:1] if is_single else pairs, is_paired=is_paired, comparison_count=count)
+    if not pairs and group:
+        return replace(comparison, detail=group[0].trial.detail or "no trial of it came to a training")
+    if is_single:
+        return replace(comparison, detail="every seed gave the same training: the script fixes its own random state")
+    return comparison
+
+
+def choose_winner(finals: Finals) -> str | None:
+    """The finalist to recommend: the smallest change that is proved, unless a greater one brings clearly more.
+
+    Returns:
+        Its label; where none is proved the one with the lowest difference; None without finalists.
+    """
+    if not finals.comparisons:
+        return None
+    better = [label for label, comparison in finals.comparisons.items() if comparison.verdict == "better"]
+    if not better:
+        return min(finals.comparisons, key=lambda label: difference_of(finals.comparisons[label]))
+    by_size = sorted(better, key=lambda label: (label.count("+"), difference_of(finals.comparisons[label])))
+    winner = by_size[0]
+    for label in by_size[1:]:
+        if label.count("+") > winner.count("+") and brings_clearly_more(finals, label, winner):
+            winner = label
+    return winner
+
+
+def brings_clearly_more(finals: Finals, greater: str, smaller: str) -> bool:
+    """Whether a greater change beats a smaller one as a cure beats the control, and by a share of the whole gain."""
+    gains = [difference_of(finals.comparisons[label]) for label in (greater, smaller)]
+    if gains[1] <= SUFFICIENT_SHARE * gains[0]:
+        return False
+    pairs = [
+        Pair(less.final_loss, more.final_loss, less.start_loss)
+        for more, less in zip(finals.treated[greater], finals.treated[smaller], strict=True)
+    ]
+    return compare(pairs).verdict == "better"
+
+
+def difference_of(comparison: Comparison) -> float:
+    """A comparison's difference; inf where there is none."""
+    return math.inf if comparison.difference is None else comparison.difference
+
+
+def ranking_of(label: str, finals: Finals) -> Ranking:
+    """A finalist's line of the ranking."""
+    comparison = finals.comparisons[label]
+    losses = [reading.final_loss for reading in finals.treated[label] if reading.has_trained]
+    return Ranking(
+        cures=tuple(label.split("+")),
+        sieve="trial",
+        verdict=comparison.verdict,
+        final_loss=sum(losses) / len(losses) if losses else None,
+        difference=comparison.difference,
+        interval=comparison.interval,
+        detail=comparison.detail,
+    )
+
+
+def other_sites(finals: Finals, label: str) -> str:
+    """How the losses at the script's other `backward` calls compare, in words; empty where there is one only."""
+    parts = []
+    for control, treated in zip(finals.controls[:1], finals.treated[label][:1], strict=True):
+        known = dict(control.final_losses[1:])
+        for site, loss in treated.final_losses[1:]:
+            if site in known:
+                parts.append(f"{site}: {format_number(known[site])} became {format_number(loss)}")
+    return f"other losses, first seed: {'; '.join(parts)}" if parts else ""
