@@ -10,5 +10,5 @@ tried again on seeds that no trial of the cure has seen, whole trainings beside 
 is trained under the same seeds, and so are the repairs of AUTOTRAINER (`repairing`), the one published tool that goes
 on from a symptom to a fix.
 
-What counts was fixed before anything was run (`judging`, `curable`).
+What counts was fixed before the first whole run (`judging`, `curable`).
 """

@@ -45,6 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
 def judge(arguments: argparse.Namespace) -> None:
     """Count, and print the tables."""
     cases = read_cases(arguments.folder)
+    if not cases:
+        sys.exit(f"{arguments.folder} holds no results: python -m benchmarks.cures run")
     scores = score(cases)
     rows = {
         "groups": rows_of(cases, lambda case: FAULTS[case.fault].group),
@@ -55,9 +57,8 @@ def judge(arguments: argparse.Namespace) -> None:
         json.dump(as_object(scores, rows, cases), sys.stdout, indent=2, allow_nan=False)
         return
     faulty, healthy = sum(map(is_faulty, cases)), sum(not case.fault for case in cases)
-    print(
-        f"{faulty} faulty, {healthy} healthy, {len(cases) - faulty - healthy} whose fault does no harm on fresh seeds"
-    )
+    harmless = len(cases) - faulty - healthy
+    print(f"{faulty} faulty, {healthy} healthy, {harmless} whose fault does no harm on fresh seeds")
     loads = [case.load for case in cases]
     print(f"load of the machine when they began: {median(loads):.1f} at the median, {max(loads):.1f} at most")
     print_scores(scores)

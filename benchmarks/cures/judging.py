@@ -1,8 +1,8 @@
-"""What counts as cured, fixed before anything was run, and the rates that follow.
+"""What counts as cured, fixed before the first whole run, and the rates that follow.
 
 - A training with a fault is *faulty* if it is so whatever the seed: by the rule of the truth benchmark, which goes by
-  one seed, over the five fresh seeds. Where the fault does no harm under most seeds there is nothing to prove a cure
-  on; such trainings count nowhere, and how many there are is printed.
+  one seed, in the mean over the five fresh seeds. What is not harmed in that mean counts nowhere, and how many there
+  are of it is printed.
 - A training is *cured* if `gradiometer cure` calls a cure better and its end is as good as a healthy one: over five
   whole trainings with fresh seeds, the mean loss on training examples is no higher than the highest, or the mean
   accuracy no lower than the lowest, of five trainings of the healthy twin. AUTOTRAINER's is cured by the same end,

@@ -329,6 +329,21 @@ MEASURES_AGAINST: dict[str, tuple[str, ...]] = {
 """Condition to the cures that can act on it at all; of the learning rate also in which direction, `range` for any."""
 
 
+NEEDING_PRELUDES = ("change_learning_rate:range", "pretrain_layers", "standardise_input")
+"""What only a short run of the script beforehand makes ready: a rate to be found, cures that go by gathered inputs."""
+
+
+def needs_prelude(label: str) -> bool:
+    """Whether a part of a cure goes by what a short run of the script has to find first.
+
+    Example:
+        >>> needs_prelude("clip_gradients+change_learning_rate:range"), needs_prelude("change_learning_rate:x0.1")
+        (True, False)
+    """
+    parts = label.replace(",", "+").split("+")
+    return any(part.strip() in NEEDING_PRELUDES or part.strip().partition(":")[0] in NEEDING_PRELUDES for part in parts)
+
+
 def cures_for(condition: str, cause: str) -> tuple[str, ...]:
     """Labels of the cures that fit a condition with this cause, best first.
 

@@ -250,3 +250,16 @@ def test_is_not_replayed_without_its_cure(tmp_path: Path, called: Callable[..., 
 
     assert code == 2
     assert "made with --cure" in said
+
+
+@pytest.mark.slow
+def test_finds_a_learning_rate_before_the_script_is_started(tmp_path: Path, called: Callable[..., Answer]) -> None:
+    shallow = TRAIN.replace("range(3)", "range(0)").replace("Sigmoid", "Tanh").replace("lr=0.1", "lr=1e-6")
+    (tmp_path / "train.py").write_text(shallow.replace("range(30)", "range(300)"))
+    code, said = called("run", "--quiet", "--file", "run.db", "--cure", "change_learning_rate:range", "train.py")
+
+    assert code == 0, said
+    (label,) = read_run(tmp_path / "run.db").facts["cures"]
+    assert label.startswith("change_learning_rate:=")
+    assert float(label.partition("=")[2]) > 1e-3
+    assert "learning rate 1.00e-06 became" in said

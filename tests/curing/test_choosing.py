@@ -68,6 +68,12 @@ def test_chooses_for_the_causes_beside_the_main_one_too():
     assert "scale_loss" in labels_for([found], most=50)
 
 
+def test_leaves_out_what_is_not_to_be_tried_alone_or_in_a_pair():
+    labels = labels_for([finding()], left_out=("redraw_weights", "add_residual_paths"))
+    assert labels
+    assert not any("redraw_weights" in label or "add_residual_paths" in label for label in labels)
+
+
 def test_chooses_no_lower_rate_where_weights_are_stuck_and_no_higher_one_where_they_are_thrown_about():
     assert not any(":x0." in label for label in labels_for([finding("stuck", "learning_rate")], most=50))
     assert not any(":x1" in label for label in labels_for([finding("thrashing", "learning_rate")], most=50))

@@ -1,8 +1,11 @@
 """What `run --cure` does: cures act while the script trains, and what they change is said."""
 
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,7 @@ from gradiometer.launching.launch import Launch, LaunchResult, launch_script
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.launching.script import Target
 from gradiometer.launching.torchrun import rank_in
+from gradiometer.prescribing import needs_prelude
 from gradiometer.settings import Ignored
 
 if TYPE_CHECKING:
@@ -142,4 +146,20 @@ def cured_run(words: str | None, target: Target, ignore: Sequence[Ignored]) -> C
             "--cure changes a model in one process and not in several alike: paste the code that `gradiometer cure` "
             "gives into the script instead"
         )
-    return CuredRun(words, target, ignore)
+    return CuredRun(prepared(words, target) if needs_prelude(words) else words, target, ignore)
+
+
+def prepared(words: str, target: Target) -> str:
+    """Have a process of its own find what the cures go by, before the script is started in this one.
+
+    Raises:
+        CureRefusedError: There is nothing to find.
+    """
+    # Not imported: it would load torch here, which is the script's to load.
+    request = json.dumps({"words": words, "target": asdict(target)})
+    command = [sys.executable, "-m", "gradiometer.curing.preparing"]
+    answer = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=True)
+    told = json.loads(answer.stdout)
+    if "refusal" in told:
+        raise CureRefusedError(f"{told['refusal']}; nothing was trained")
+    return str(told["label"])

@@ -48,6 +48,7 @@ class CureOptions:
         is_json: Print one JSON object.
         is_fresh: Forget what was tried before.
         labels: Cures to be tried before those that are chosen.
+        left_out: Kinds of cures that are not to be tried.
         engine: What runs the trials.
     """
 
@@ -59,6 +60,7 @@ class CureOptions:
     is_json: bool = False
     is_fresh: bool = False
     labels: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     engine: EngineOptions = field(default_factory=EngineOptions)
 
 
@@ -99,10 +101,15 @@ def run_cure(options: CureOptions) -> int:
     """
     named = named_target(options.words, options.module, "cure")
     target = named if named.script is None else target_from(named.script, named.arguments)
-    for label in options.labels:
+    for label in (*options.labels, *options.left_out):
         parse_cure(label)
     request = CaseRequest(
-        target, options.wishes, load_settings().ignore, is_fresh=options.is_fresh, labels=options.labels
+        target,
+        options.wishes,
+        load_settings().ignore,
+        is_fresh=options.is_fresh,
+        labels=options.labels,
+        left_out=frozenset(options.left_out),
     )
     bar = TrialBar(messages())
     try:
@@ -115,6 +122,16 @@ def run_cure(options: CureOptions) -> int:
         copy_run_file(result.file, options.file)
     show(result, options)
     return OK if result.is_proved else FINDINGS
+
+
+def listed(words: str | None) -> tuple[str, ...]:
+    """Names that were written with commas between them.
+
+    Example:
+        >>> listed("a, b:1"), listed(None)
+        (('a', 'b:1'), ())
+    """
+    return tuple(word.strip() for word in (words or "").split(",") if word.strip())
 
 
 def copy_run_file(file: Path, place: Path) -> None:

@@ -42,6 +42,7 @@ class CaseRequest:
         folder: Where cases are kept.
         engine: What runs the trials.
         labels: Cures that are to be tried before those that are chosen.
+        left_out: Names of cures that are not to be tried.
     """
 
     target: Target
@@ -51,6 +52,7 @@ class CaseRequest:
     folder: Path = Path(CASES_FOLDER)
     engine: Engine = run_trials
     labels: tuple[str, ...] = ()
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,8 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     diagnosis = diagnose(diagnosed.run, ignore=request.ignore)
     file = diagnosed.spec.run_file
     findings = tuple(finding for finding in diagnosis.findings if finding.severity in TRYING_SEVERITIES)
-    candidates = (*asked_for(request.labels), *choose_candidates(findings, diagnosed.run)) if findings else ()
+    chosen = choose_candidates(findings, diagnosed.run, left_out=request.left_out)
+    candidates = (*asked_for(request.labels), *chosen) if findings else ()
     if not candidates:
         return CaseResult(diagnosis, diagnosed.run, file, None)
     plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(candidates))

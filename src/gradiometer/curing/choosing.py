@@ -9,7 +9,7 @@ together, for neither trains it alone. What the first measured steps of each sho
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,7 +80,10 @@ class Candidate:
 
 
 def choose_candidates(
-    findings: Sequence[Finding], run: Run | None, most: int = MOST_CANDIDATES
+    findings: Sequence[Finding],
+    run: Run | None,
+    most: int = MOST_CANDIDATES,
+    left_out: Collection[str] = (),
 ) -> tuple[Candidate, ...]:
     """Choose the cures worth trying.
 
@@ -91,11 +94,13 @@ def choose_candidates(
         findings: What was found, worst first.
         run: The run that it was found in; None leaves theory out.
         most: How many candidates there may be.
+        left_out: Names of cures that are not to be chosen, alone or as part of a pair.
 
     Returns:
         The candidates, the most promising first; empty without findings or where none has a cure.
     """
     groups = [prescribed(finding) for finding in findings]
+    groups = [[known for known in group if not names_in(known.label) & set(left_out)] for group in groups]
     if run is not None:
         groups = [[known for known in group if has_something_to_act_on(known.label, run)] for group in groups]
         groups = [ordered_by_theory(group, run) for group in groups]
@@ -126,8 +131,12 @@ def prescribed(finding: Finding) -> list[Candidate]:
 def has_something_to_act_on(label: str, run: Run) -> bool:
     """Whether the run has layers of the kinds that every part of a cure acts on."""
     kinds = {layer.kind for layer in run.layers}
-    needed = [ACTS_ON[name] for name in (part.partition(":")[0] for part in label.split("+")) if name in ACTS_ON]
-    return all(kinds & wanted for wanted in needed)
+    return all(kinds & ACTS_ON[name] for name in names_in(label) if name in ACTS_ON)
+
+
+def names_in(label: str) -> set[str]:
+    """Names of a label's parts."""
+    return {part.partition(":")[0] for part in label.split("+")}
 
 
 def ordered_by_theory(candidates: Sequence[Candidate], run: Run) -> list[Candidate]:
@@ -189,8 +198,7 @@ def suggested_rate(run: Run) -> float | None:
 
 def greatest_rate(label: str, run: Run | None) -> float | None:
     """The greatest rate that a range test may find for a network under a cure; None where depth sets no limit."""
-    kinds = {part.partition(":")[0] for part in label.split("+")}
-    suggested = None if run is None or kinds & SHORTENING else suggested_rate(run)
+    suggested = None if run is None or names_in(label) & SHORTENING else suggested_rate(run)
     return None if suggested is None else BEARABLE_RATIO * suggested
 
 

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from gradiometer.schema import Finding, Run
     from gradiometer.session import Session
 
+DIAGNOSED_SIEVES = frozenset({"diagnose", "trial"})
+"""Sieves whose runs are diagnosed: is it the fault, is it there again, is it gone?"""
+
 UNUSABLE = 70
 """Exit code of a trial whose script could not be started, or never came to import torch (EX_SOFTWARE)."""
 
@@ -166,8 +169,8 @@ def launch_of(spec: TrialSpec, treating: Treating) -> Launch:
         seed=spec.seed,
         overhead=spec.overhead,
         watches_every_step=True,
-        # What trials are compared by is measured by the core of a full step.
-        dear=(),
+        # Sieves before the last go by the core of a full step; what is diagnosed needs all that a run measures.
+        dear=None if spec.sieve in DIAGNOSED_SIEVES else (),
         treatment=treating.begin,
         facts={**facts, "is_module": spec.script is None, "cures": list(spec.cures), "sieve": spec.sieve},
     )
