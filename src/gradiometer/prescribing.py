@@ -78,6 +78,8 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "number_format": (
         "keep_weights_in_float32",
+        "keep_weights_in_float32+scale_loss",
+        "keep_weights_in_float32+scale_loss+exchange_optimizer:adamw",
         "scale_loss",
         "change_learning_rate:range",
         "clip_gradients",

@@ -22,6 +22,7 @@ from curing.cure_contract import (
 from gradiometer.curing import Patient, parse_cure
 from gradiometer.curing.recurrence import InnerCell
 from gradiometer.curing.survey import executed_layers
+from gradiometer.schema import Run, TimeFade
 
 LABELS = ["exchange_recurrence", "exchange_recurrence:gru", "exchange_recurrence:lstm"]
 
@@ -153,6 +154,19 @@ def test_draws_weights_as_torch_does_and_opens_the_gate_that_keeps_the_memory(la
     bias = (rnn.bias_ih_l0 + rnn.bias_hh_l0).detach().reshape(gates, 100)
     assert torch.equal(bias[1], torch.ones(100))
     assert float(bias[[0, 2]].abs().max()) <= 0.2
+
+
+@pytest.mark.parametrize(("label", "gates"), [("exchange_recurrence:gru", 3), ("exchange_recurrence:lstm", 4)])
+def test_opens_that_gate_wider_for_sequences_that_the_run_knows_as_long(label, gates):
+    run = Run(fades={0: (TimeFade("rnn", step_count=40),)})
+    model = exchanged(Classifier(), label, run=run)
+    bias = (model.rnn.bias_ih_l0 + model.rnn.bias_hh_l0).detach().reshape(gates, 5)
+    assert torch.equal(bias[1], torch.full((5,), 3.0))
+
+    pasted = {"model": Classifier()}
+    exec(parse_cure(label).snippet(Patient(pasted["model"], run=run)), pasted)
+    for name, value in pasted["model"].state_dict().items():
+        assert torch.equal(value, model.state_dict()[name]), name
 
 
 def with_gates_alone(label):

@@ -34,7 +34,7 @@ FAR_RATIO = 3.0
 
 BEARABLE_RATIO = 2.0
 """A found rate may be so many times the suggested one: beyond two to three times it deep plain networks came apart,
-later than a range test of sixty steps sees."""
+later than a range test sees."""
 
 SHORTENING = frozenset({"insert_normalisation", "add_residual_paths", "exchange_optimizer"})
 """Cures after which a network is no plain deep one, or its rate of another kind."""

@@ -3,10 +3,12 @@
 What it changes:
     The learning rate of every parameter group, by a factor (`change_learning_rate:x0.1`) or to a value
     (`change_learning_rate:=0.001`). With `change_learning_rate:range` the value is looked for by a range test: the
-    script is run for some 60 steps with the other cures while the rate grows from far too small to far too large,
-    and a tenth of the rate at which the loss was least is taken; `gradiometer cure` runs that test. The change is made
-    at the end of the optimizer's construction, so that a scheduler made afterwards starts from the new rate; a rate
-    that a scheduler has already noted down is changed along.
+    script is run for up to 96 steps with the other cures while the rate grows from far too small to far too large,
+    beside a run on the same batches whose weights are held, and a seventh of the rate is taken at which the loss was
+    down by most of its fall; where it fell nowhere, a twentieth of the one at which it rose, if the script's own is of
+    another size. `gradiometer cure` runs that test. The change is made at the end of the optimizer's construction, so
+    that a scheduler made afterwards starts from the new rate; a rate that a scheduler has already noted down is changed
+    along.
 
 When it helps:
     Down where updates are so large that weights are thrown about (thrashing, exploding, units killed, NaN); up where
@@ -19,8 +21,8 @@ What it costs:
 Source:
     Bengio, "Practical recommendations for gradient-based training of deep architectures", 2012, section 3.1: the
     learning rate is the one hyper-parameter to tune if there is time for only one. Smith, "Cyclical learning rates for
-    training neural networks", WACV 2017, section 3.3, for the range test; a tenth of the rate of the least loss is the
-    rule of the fastai library (`minimum`), here on losses averaged over five steps.
+    training neural networks", WACV 2017, section 3.3, for the range test. The fastai library takes a tenth of the
+    rate of the least loss (`minimum`), which lies anywhere where the loss stays low over decades.
 """
 
 from dataclasses import dataclass

@@ -25,4 +25,12 @@ def test_finds_a_rate_for_the_network_as_the_cures_before_it_leave_it(tmp_path: 
     assert bare.startswith("change_learning_rate:=")
     assert pair.startswith("redraw_weights:glorot+change_learning_rate:=")
     assert float(bare.partition("=")[2]) > 1e-4
-    assert [reading.spec.cures for reading in bench.readings] == [(), ("redraw_weights:glorot",)]
+    trials = [reading.spec for reading in bench.readings]
+    assert [spec.cures for spec in trials] == [(), (), ("redraw_weights:glorot",), ("redraw_weights:glorot",)]
+    assert [spec.range_test for spec in trials] == [True, False, True, False]
+    assert [spec.holds_still for spec in trials] == [False, True, False, True]
+    test, still = (reading.run for reading in bench.readings[:2])
+    assert test is not None
+    assert still is not None
+    assert all(still.fingerprints[step] == batch for step, batch in test.fingerprints.items())
+    assert still.losses[0].values[0] == test.losses[0].values[0]

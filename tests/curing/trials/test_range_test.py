@@ -10,86 +10,15 @@ from torch import nn
 
 from curing.patients import sigmoid_stack
 from curing.test_specimens import SPECIMEN
-from curing.trials.trial_material import bench_for, spec_for
+from curing.trials.trial_material import DROPOUT, bench_for, spec_for
 from gradiometer.curing.trials.live_treatment import Regimen
-from gradiometer.curing.trials.range_test import (
-    RANGE_STEPS,
-    START_RATIO,
-    STEPS_PER_DECADE,
-    DivergenceWatch,
-    RateSweep,
-    rate_from,
-)
+from gradiometer.curing.trials.range_reading import rate_from
+from gradiometer.curing.trials.range_test import RANGE_STEPS, START_RATIO, DivergenceWatch, RateSweep, hold_still
 from gradiometer.curing.trials.treatment import TrialTreatment
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.discovery import Discovery
 from gradiometer.launching.limits import TrainingStopped
-from gradiometer.schema import LossSeries, Run
 from gradiometer.session import Session
-
-FACTORS = [1e-5 * 10 ** (step / STEPS_PER_DECADE) for step in range(RANGE_STEPS)]
-
-
-def run_of(losses: list[float], bases: list[list[float]] | None = None, factors: list[float] | None = None) -> Run:
-    """A range test with these losses."""
-    steps = np.arange(len(losses))
-    is_bad = ~np.isfinite(losses)
-    series = LossSeries("train.py:9", steps, np.where(is_bad, np.nan, losses), is_bad.astype(np.int64))
-    multipliers = [[step, factor] for step, factor in enumerate(factors or FACTORS[: len(losses)])]
-    facts = {"range_test": {"base_rates": bases or [[1.0]], "multipliers": multipliers}}
-    return Run(losses=(series,), facts=facts)
-
-
-def valley(bottom: int, count: int = RANGE_STEPS) -> list[float]:
-    """A loss that is least at one step."""
-    return [2.0 + 0.02 * abs(step - bottom) for step in range(count)]
-
-
-def test_takes_a_tenth_of_the_rate_of_the_least_loss() -> None:
-    result = rate_from(run_of(valley(40)))
-    assert result.rate == pytest.approx(FACTORS[40] / 10, rel=0.05)  # two digits are kept
-    assert result.label == f"change_learning_rate:={result.rate:g}"
-    assert "a tenth of that" in result.reason
-
-
-def test_multiplies_rates_that_differ_and_sets_one_that_all_share() -> None:
-    several = rate_from(run_of(valley(40), [[0.5, 0.05], [0.5]]))
-    assert several.rate == pytest.approx(0.5 * FACTORS[40] / 10, rel=0.05)
-    assert several.label == f"change_learning_rate:x{several.factor:g}"
-    assert rate_from(run_of(valley(40), [[0.5], [0.5]])).label == f"change_learning_rate:={several.rate:g}"
-
-
-def test_does_not_change_with_the_scale_of_the_loss() -> None:
-    losses = np.array(valley(35))
-    assert rate_from(run_of(list(losses * 2.0**20))) == rate_from(run_of(list(losses)))
-    assert rate_from(run_of(list(losses * 2.0**-20))) == rate_from(run_of(list(losses)))
-
-
-def test_says_where_the_loss_never_falls() -> None:
-    noise = 2.3 + 0.1 * np.random.default_rng(0).standard_normal(RANGE_STEPS)
-    for losses in ([2.3] * RANGE_STEPS, list(noise), [2.3 + 0.1 * step for step in range(RANGE_STEPS)]):
-        result = rate_from(run_of(losses))
-        assert result.rate is None
-        assert result.label is None
-        assert "did not fall at any rate" in result.reason
-
-
-def test_says_where_the_test_came_to_nothing() -> None:
-    assert "finite in 3 steps" in rate_from(run_of([2.0, 1.9, 1.8, math.nan, 1.0])).reason
-    assert "recorded no loss" in rate_from(Run()).reason
-    assert rate_from(Run(facts={"refusal": "LBFGS searches"})).reason == "LBFGS searches"
-
-
-def test_leaves_out_what_comes_after_a_loss_that_is_not_finite() -> None:
-    losses = valley(30)
-    losses[45:] = [math.nan, *([0.0] * (len(losses) - 46))]
-    assert rate_from(run_of(losses)).rate == pytest.approx(FACTORS[30] / 10, rel=0.05)
-
-
-def test_says_where_the_loss_had_not_risen_yet() -> None:
-    falling = [2.0 - 0.02 * step for step in range(RANGE_STEPS)]
-    assert "had not risen yet" in rate_from(run_of(falling)).reason
-    assert "had not risen yet" not in rate_from(run_of(valley(40))).reason
 
 
 def test_ends_a_test_whose_loss_has_climbed_far_above_its_least() -> None:
@@ -197,6 +126,41 @@ def test_lets_momentum_go_on_from_the_first_step() -> None:
 def test_refuses_an_optimizer_without_a_rate_to_look_for(optimizer: torch.optim.Optimizer, reason: str) -> None:
     with pytest.raises(CureRefusedError, match=reason):
         RateSweep(lambda: 0).take(optimizer)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.LBFGS])
+def test_holds_weights_still_whatever_the_optimizer_does(kind: Any) -> None:
+    model = sigmoid_stack()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    optimizer = kind(model.parameters(), lr=1.0)
+    hold_still(optimizer)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = model(torch.ones(4, 6)).square().sum()
+        loss.backward()
+        return loss
+
+    for _ in range(3):
+        optimizer.step(closure)
+    assert all(torch.equal(new, old) for new, old in zip(model.parameters(), before, strict=True))
+
+
+@pytest.mark.slow
+def test_sees_in_a_still_run_the_losses_that_a_rate_of_zero_gives(tmp_path: Path) -> None:
+    """With dropout, a shuffled loader and noise, all drawn from the global generator."""
+    specs = []
+    for name, rate in (("still", "0.001"), ("zero", "0.0")):
+        folder = tmp_path / name
+        folder.mkdir()
+        specs.append(spec_for(folder, DROPOUT.replace("lr=0.001", f"lr={rate}"), seed=3, step_limit=8))
+    still = replace(specs[0], holds_still=True)
+    runs = [reading.run for reading in bench_for(still, tmp_path).run([still, specs[1]])]
+    assert runs[0] is not None
+    assert runs[1] is not None
+    assert runs[0].fingerprints == runs[1].fingerprints
+    assert len(set(runs[0].losses[0].values)) > 1
+    assert np.array_equal(runs[0].losses[0].values, runs[1].losses[0].values)
 
 
 @pytest.mark.parametrize("curvature", [1e-4, 1.0, 1e5])

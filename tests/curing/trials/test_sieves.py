@@ -1,7 +1,10 @@
 """The first two sieves on trials that are told rather than run."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from curing.trials.told_engine import PLAN, ToldEngine, bench_of, diagnosed
 from gradiometer.curing.trials.sieves import Race, Standings, race, remeasure
@@ -34,6 +37,12 @@ def test_lets_the_better_half_race_on(tmp_path: Path) -> None:
 def test_sends_nobody_on_who_is_no_better_than_the_control(tmp_path: Path) -> None:
     engine = ToldEngine({"": 1.0, "a": 1.0, "b": math.inf, "c": 0.99})
     assert race(contest_of(tmp_path, engine), ["a", "b", "c"]) == []
+
+
+def test_sends_on_whoever_goes_on_training_where_the_control_is_lost(tmp_path: Path) -> None:
+    engine = ToldEngine({"": math.inf, "a": 2.0, "b": math.inf, "a+c": 1.0, "c": 1.5})
+    finalists = race(contest_of(tmp_path, engine), ["a", "b", "a+c"])
+    assert [label for label, _ in finalists] == ["a+c", "a"]
 
 
 def test_lets_a_part_that_does_nearly_as_well_challenge_its_pair(tmp_path: Path) -> None:
@@ -72,6 +81,18 @@ def test_drops_at_first_what_is_no_better_or_not_finite(tmp_path: Path) -> None:
     assert "no better" in standings.rankings["b"].detail
 
 
+@pytest.mark.parametrize(
+    ("conditions", "expected"), [(("vanishing", "linear"), ["a", "b"]), (("vanishing", "stuck"), ["a"])]
+)
+def test_drops_for_balance_only_where_balance_tells_of_the_fault(
+    tmp_path: Path, conditions: tuple[str, ...], expected: list[str]
+) -> None:
+    engine = ToldEngine({"": 2.0, "a": 1.5, "b": 2.0})
+    bench = bench_of(tmp_path, engine)
+    bench.template = replace(bench.template, conditions=conditions)
+    assert [label for label, _ in remeasure(bench, ["a", "b"], Standings())] == expected
+
+
 def test_ranks_those_of_the_last_sieve_first() -> None:
     standings = Standings()
     for label, sieve in (("a", "remeasure"), ("b", "race"), ("c", "trial")):
@@ -87,3 +108,9 @@ def test_keeps_what_was_foretold_when_a_candidate_goes_on_under_another_label() 
     (ranking,) = standings.in_order()
     assert ranking.cures == ("a", "change_learning_rate:=0.1")
     assert (ranking.forecast_db, ranking.reason, ranking.sieve) == (-3.0, "for depth", "race")
+
+
+def test_lets_a_rate_race_that_was_found_whatever_its_first_steps_look_like(tmp_path: Path) -> None:
+    engine = ToldEngine({"": 2.0, "change_learning_rate:=0.1": 2.0, "clip_gradients": 2.0})
+    kept = remeasure(bench_of(tmp_path, engine), ["change_learning_rate:=0.1", "clip_gradients"], Standings())
+    assert [label for label, _ in kept] == ["change_learning_rate:=0.1"]

@@ -25,6 +25,7 @@ SPECS = st.builds(
     case_file=st.none() | WORDS,
     conditions=st.lists(WORDS, max_size=2).map(tuple),
     range_test=st.booleans(),
+    holds_still=st.booleans(),
     gathers=st.booleans(),
 )
 

@@ -68,6 +68,15 @@ def test_counts_a_control_that_blew_up_with_the_loss_it_started_from() -> None:
     assert "3 of 3" in comparison.detail
 
 
+def test_is_not_misled_by_how_far_out_controls_are_thrown() -> None:
+    # Starting losses of a table in raw units, five seeds, and where standardised inputs ended.
+    starts, ends = [2.2e7, 3.8e5, 7.7e6, 1.5e6, 1.1e7], [0.415, 0.424, 0.407, 0.406, 0.425]
+    lost = [Pair(math.inf, end, start) for end, start in zip(ends, starts, strict=True)]
+    assert compare(lost, comparison_count=10).verdict == "better"
+    thrown = [Pair(start * 1e6, end, 3.0) for end, start in zip(ends, starts, strict=True)]
+    assert compare(thrown, comparison_count=10).verdict == "better"
+
+
 def test_does_not_call_a_cure_better_that_only_stays_finite_at_the_starting_loss() -> None:
     assert compare(pairs_of([math.inf] * 3, [2.3, 2.4, 2.2], start=2.3)).verdict == "not shown"
 
@@ -110,3 +119,8 @@ def test_finds_nothing_in_noise_about_as_rarely_as_it_says() -> None:
     wrong = sum(compare(pairs_of(list(c), list(t))).verdict != "not shown" for c, t in draws)
     # Both tails together are 5 %; three standard deviations of 2000 draws are 1.5 %.
     assert wrong / 2000 < 0.065
+
+
+def test_calls_nothing_worse_for_a_control_that_counts_with_its_start() -> None:
+    pairs = [Pair(1e9, 50.0, 3.0), Pair(1e9, 51.0, 3.0), Pair(1e9, 50.5, 3.0), Pair(1e9, 49.0, 3.0)]
+    assert compare(pairs).verdict == "not shown"

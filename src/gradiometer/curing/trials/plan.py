@@ -218,7 +218,8 @@ def planned(wishes: Wishes, pace: Pace, grade: tuple[int, int, int], steps: int)
         racers += EXTRA_RACERS if round_steps == race_steps[-1] else 0
         seconds += rounds(racers, workers) * (pace.startup_seconds + round_steps * pace.step_seconds)
         racers = math.ceil(racers / 2)
-    seconds += pace.startup_seconds + RANGE_STEPS * pace.step_seconds
+    # A range test has a run beside it whose weights are held.
+    seconds += rounds(2, workers) * (pace.startup_seconds + RANGE_STEPS * pace.step_seconds)
     finalist_count = min(most_finalists, candidate_count)
     is_whole = pace.is_whole and steps == pace.step_count
     final_seconds = pace.startup_seconds + steps * pace.step_seconds + pace.ending_seconds * is_whole

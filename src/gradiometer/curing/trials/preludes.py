@@ -14,7 +14,9 @@ from gradiometer.curing import parse_cure, parts_of
 from gradiometer.curing.choosing import SEARCHED_RATE, greatest_rate
 from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.gathering import SAMPLES_FILE
-from gradiometer.curing.trials.range_test import RANGE_STEPS, rate_from
+from gradiometer.curing.trials.range_reading import rate_from
+from gradiometer.curing.trials.range_test import RANGE_STEPS
+from gradiometer.curing.trials.spec import TrialSpec
 from gradiometer.schema import Run
 from gradiometer.units import format_setting
 
@@ -66,20 +68,20 @@ def gather(bench: Bench) -> str:
 
 
 def found_rates(bench: Bench, labels: Sequence[str], refusals: dict[str, str], run: Run | None) -> dict[str, str]:
-    """Find the learning rate of each network by a range test; one that finds none is refused with the reason.
+    """Find the learning rate of each network by a range test and a still run; one that finds none is refused.
 
     No rate is taken that is far above what theory says the depth bears: a deep network comes apart later than a range
     test sees.
     """
     if not labels:
         return {}
-    specs = [bench.trial(without_rate(label), PRELUDE_SEED, "range", RANGE_STEPS, range_test=True) for label in labels]
+    readings = bench.run([spec for label in labels for spec in range_trials(bench, without_rate(label))])
     found: dict[str, str] = {}
-    for label, reading in zip(labels, bench.run(specs), strict=True):
+    for label, reading, still in zip(labels, readings[::2], readings[1::2], strict=True):
         if reading.run is None or reading.trial.status == "refused":
             refusals[label] = reading.trial.detail or "its range test came to no training"
             continue
-        result = rate_from(reading.run)
+        result = rate_from(reading.run, still.run)
         most = greatest_rate(label, run)
         if result.label is None or result.rate is None:
             refusals[label] = f"range test: {result.reason}"
@@ -88,6 +90,12 @@ def found_rates(bench: Bench, labels: Sequence[str], refusals: dict[str, str], r
         else:
             found[label] = label.replace(SEARCHED_RATE, result.label)
     return found
+
+
+def range_trials(bench: Bench, label: str | None) -> tuple[TrialSpec, TrialSpec]:
+    """The range test of a network, and the run on the same batches in which its weights are held."""
+    test = bench.trial(label, PRELUDE_SEED, "range", RANGE_STEPS, range_test=True)
+    return test, replace(test, range_test=False, holds_still=True).placed_in(bench.folder)
 
 
 def without_rate(label: str) -> str | None:

@@ -15,6 +15,14 @@ from gradiometer.schema import Ranking
 RACE_SEED = 0
 """Seed of the run that is diagnosed and of the race, whose control it is."""
 
+TOLD_BY_STRAIN = frozenset(
+    {"vanishing", "exploding", "uneven", "stuck", "thrashing", "diverging", "non_finite", "dead", "saturated"}
+)
+"""Conditions that first steps show as a gradient out of balance, or as weights that hardly move or are thrown about."""
+
+FOUND_RATE = "change_learning_rate:="
+"""How a label's learning rate begins that a range test has found."""
+
 NEAR_SHARE = 0.5
 """A part of a pair that brings at least this share of the pair's improvement in the race is tried on."""
 
@@ -78,26 +86,29 @@ def remeasure(bench: Bench, labels: Sequence[str], standings: Standings) -> list
     """First sieve: a few steps of each candidate, measured in full.
 
     Out go those that refuse, fail or are not finite, and, where the control's first steps show the fault, those that
-    are clearly no better: neither better balanced, nor moving better, nor lower in loss.
+    are clearly no better: neither better balanced, nor moving better, nor lower in loss. Where something was found
+    that no balance and no motion tells of, such as an activation that is missing, all of them stay that are finite.
 
     Returns:
         The labels that stay with what their first steps say, the least strained first; in the order given where the
-        control's first steps show no fault.
+        control's first steps do not show the fault.
     """
     specs = [bench.trial(label, RACE_SEED, "remeasure", REMEASURE_STEPS, 1.0) for label in (None, *labels)]
     control, *readings = bench.run(specs)
     before = strain_of(control.run) if control.run is not None else None
-    is_ill = before is not None and before.is_ill
+    is_ill = before is not None and before.is_ill and TOLD_BY_STRAIN.issuperset(bench.template.conditions)
     kept: list[tuple[str, Strain]] = []
     for label, reading in zip(labels, readings, strict=True):
         strain = strain_of(reading.run) if reading.is_done and reading.run is not None else None
         standings.note(label, "remeasure", reading, range_db=None if strain is None else strain.range_db)
         if strain is None:
             continue
+        # A rate that a range test has found is known to bring the loss down; twelve steps say less.
+        is_found = FOUND_RATE in label
         is_lower = reading.final_loss <= (1.0 - CLEAR_LOSS_SHARE) * control.final_loss
         if not strain.is_finite and (before is None or before.is_finite):
             standings.note(label, "remeasure", reading, "NaN or infinity within the first steps")
-        elif before is not None and is_ill and not (is_lower or strain.is_clearly_less_than(before)):
+        elif before is not None and is_ill and not (is_lower or is_found or strain.is_clearly_less_than(before)):
             standings.note(label, "remeasure", reading, "the first steps are no better than the control's")
         else:
             kept.append((label, strain))
@@ -126,7 +137,15 @@ class Race:
     shows_fault: Callable[[Reading], bool]
 
     def bar(self, steps: int) -> float:
-        """The loss that a racer has to be below."""
+        """The loss that a racer has to be below; any finite one where the control's is lost.
+
+        The loss that a lost control began with is that of one batch, and a cured training needs steps to get below it.
+        """
+        is_lost = was_lost(self.diagnosed, steps, by_answers=self.bench.judges_answers)
+        return math.inf if is_lost else self.mark(steps)
+
+    def mark(self, steps: int) -> float:
+        """The loss that is less than the control's, or than what a lost one began with, by what matters at all."""
         return (1.0 - LEAST_IMPROVEMENT) * control_loss_until(
             self.diagnosed, steps, by_answers=self.bench.judges_answers
         )
@@ -192,8 +211,8 @@ def with_parts(contest: Race, placed: Placed, steps: int) -> Placed:
     parts = [part for part in (*leader.split("+"), leader.rpartition("+")[0]) if part != leader]
     raced = {label for label, ranking in contest.standings.rankings.items() if ranking.sieve == "race"}
     known |= dict(heat(contest, [part for part in dict.fromkeys(parts) if part not in raced], steps))
-    bar = contest.bar(steps)
-    near = bar - NEAR_SHARE * (bar - best.final_loss)
+    mark = contest.mark(steps)
+    near = mark - NEAR_SHARE * (mark - best.final_loss)
     rivals = [part for part in dict.fromkeys(parts) if part in known and known[part].final_loss <= near]
     rivals.sort(key=lambda part: (part.count("+"), known[part].final_loss))
     order = [leader, *rivals, *(label for label in known if label != leader and label not in rivals)]
@@ -201,17 +220,28 @@ def with_parts(contest: Race, placed: Placed, steps: int) -> Placed:
 
 
 def control_loss_until(control: Reading, steps: int, *, by_answers: bool = False) -> float:
-    """The control's loss at the end of its first steps; where it was not finite there, the loss it started from.
+    """The control's loss at the end of its first steps; where it was lost there, the loss it started from.
 
     Args:
         control: The diagnosed run.
         steps: Up to where it is looked at.
         by_answers: Take the share of wrong answers in place of the loss.
     """
+    if not was_lost(control, steps, by_answers=by_answers):
+        return end_loss(control, steps, by_answers=by_answers)
+    return math.inf if control.start_loss is None else control.start_loss
+
+
+def was_lost(control: Reading, steps: int, *, by_answers: bool = False) -> bool:
+    """Whether the control has no finite loss at the end of its first steps, or failed within them."""
+    is_over = control.run is not None and control.run.step_count <= steps
+    has_failed = control.trial.status == "failed" and is_over
+    return has_failed or not math.isfinite(end_loss(control, steps, by_answers=by_answers))
+
+
+def end_loss(control: Reading, steps: int, *, by_answers: bool) -> float:
+    """The control's mean loss, or share of wrong answers, at the end of its first steps; inf where none is known."""
     if control.run is None or not control.run.losses:
         return math.inf
     until = min(steps, control.run.step_count)
-    loss = wrong_share(control.run, until) if by_answers else final_loss(control.run.losses[0], until)
-    if math.isfinite(loss) and not (control.trial.status == "failed" and control.run.step_count <= steps):
-        return loss
-    return math.inf if control.start_loss is None else control.start_loss
+    return wrong_share(control.run, until) if by_answers else final_loss(control.run.losses[0], until)

@@ -36,6 +36,7 @@ class TrialSpec:
         case_file: Run file of the diagnosed run, for cures that go by it; None for that run itself.
         conditions: Conditions of the findings that the cure is tried on.
         range_test: Raise the learning rate step by step, to find the one that suits the network under these cures.
+        holds_still: Put the weights back after every step: the losses are those of the batches, not of learning.
         gathers: Keep the inputs of the first root in a file of the trial's folder.
         samples_file: Such a file, for cures that go by inputs.
     """
@@ -56,6 +57,7 @@ class TrialSpec:
     case_file: str | None = None
     conditions: tuple[str, ...] = field(default=())
     range_test: bool = False
+    holds_still: bool = False
     gathers: bool = False
     samples_file: str | None = None
 
@@ -81,6 +83,7 @@ class TrialSpec:
             "threads": self.threads,
             "conditions": self.conditions,
             "range_test": self.range_test,
+            "holds_still": self.holds_still,
             "gathers": self.gathers,
             "samples": self.samples_file is not None,
             "version": gradiometer.__version__,

@@ -16,7 +16,7 @@ from gradiometer.curing.trials.evaluation import EvaluationWatch
 from gradiometer.curing.trials.gathering import Gathering
 from gradiometer.curing.trials.live_treatment import LiveTreatment, Regimen
 from gradiometer.curing.trials.passage import tensors_in
-from gradiometer.curing.trials.range_test import RateSweep
+from gradiometer.curing.trials.range_test import RateSweep, hold_still
 from gradiometer.errors import CureRefusedError
 from gradiometer.launching.limits import TrainingStopped
 from gradiometer.launching.streams import ModelStream, fingerprint_of
@@ -30,6 +30,7 @@ class TrialTreatment:
         session: The session that measures the trial.
         regimen: What to apply.
         is_range_test: Raise the learning rates step by step, and end the trial when it has seen enough.
+        holds_still: Put the weights back after every step.
         gathering: What keeps the first root's inputs, and ends the trial when it is full; None in every other trial.
 
     Attributes:
@@ -37,7 +38,13 @@ class TrialTreatment:
     """
 
     def __init__(
-        self, session: Session, regimen: Regimen, *, is_range_test: bool = False, gathering: Gathering | None = None
+        self,
+        session: Session,
+        regimen: Regimen,
+        *,
+        is_range_test: bool = False,
+        holds_still: bool = False,
+        gathering: Gathering | None = None,
     ) -> None:
         self.session = session
         self.regimen = regimen
@@ -45,6 +52,7 @@ class TrialTreatment:
         self.stream = ModelStream(regimen.seed)
         self.evaluation = EvaluationWatch(lambda: session.probe.step, lambda: session.probe.full_step.is_closed)
         self.sweep = RateSweep(lambda: session.probe.step) if is_range_test else None
+        self.holds_still = holds_still
         self.gathering = gathering
         self._has_fingerprint = False
 
@@ -56,6 +64,8 @@ class TrialTreatment:
     def when_constructed(self, optimizer: Optimizer) -> None:
         """Apply what acts on the optimizer itself."""
         self.live.when_constructed(optimizer)
+        if self.holds_still:
+            hold_still(optimizer)
         if self.sweep is not None:
             try:
                 self.sweep.take(optimizer)

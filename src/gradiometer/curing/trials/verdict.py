@@ -10,8 +10,10 @@ where not. Its confidence is 95 % for all cures together that were tried, by Bon
 earlier sieve dropped count, although the last sieve has seeds of its own. Student's interval holds for normal
 differences; with four or five pairs that can't be checked, which is why a share of the loss is asked for beside it.
 
-A control that ended without a finite loss has no difference to take. It counts with the loss that it started from:
-it has come to something no better than that, so whatever this proves holds all the more for the truth.
+A control that came apart, for it ended without a finite loss or ten times above the loss it started from, has no
+difference to take: how far out it is thrown varies by powers of ten from seed to seed, and an interval of such numbers
+shows nothing. It counts with the loss that it started from, or the least that any such control started from: it has
+come to something no better than that, so whatever this proves holds all the more for the truth.
 
 Source:
     Student, "The probable error of a mean", Biometrika 1908; Welch, "The generalization of Student's problem",
@@ -33,6 +35,9 @@ CONFIDENCE = 0.95
 
 LEAST_IMPROVEMENT = 0.02
 """Improvement below which a difference is none, as a share of the control's final loss."""
+
+APART_RATIO = 10.0
+"""A control that ends this many times above its starting loss came apart."""
 
 FEW_PAIRS = 3
 """Below this the interval of Student's t is so wide that only a very even difference is shown."""
@@ -98,7 +103,7 @@ def compare(
         is_worse = len(lost) == len(pairs) and all(math.isfinite(pair.control) for pair in pairs)
         text = f"the loss was not finite in {len(lost)} of {len(pairs)} treated trainings"
         return Comparison("worse" if is_worse else "not shown", None, None, single, text)
-    control = np.array([counted(pair) for pair in pairs])
+    control = np.array(counted(pairs))
     treated = np.array([pair.treated for pair in pairs])
     if len(pairs) < 2:
         difference = float((treated - control).mean()) if len(pairs) else None
@@ -107,14 +112,30 @@ def compare(
     interval = paired_interval(differences, single) if is_paired else welch_interval(treated, control, single)
     mean = float(differences.mean())
     verdict = judge(mean, interval, float(np.abs(control).mean()), least_improvement)
+    if verdict == "worse" and any(map(came_apart, pairs)):
+        verdict = "not shown"  # the control did worse than the loss that it counts with
     return Comparison(verdict, mean, interval, single, reason(pairs, verdict, mean, interval, is_paired=is_paired))
 
 
-def counted(pair: Pair) -> float:
-    """The control's loss as it enters the difference."""
-    if math.isfinite(pair.control):
-        return pair.control
-    return pair.treated if pair.control_start is None else pair.control_start
+def counted(pairs: Sequence[Pair]) -> list[float]:
+    """The controls' losses as they enter the differences.
+
+    Example:
+        >>> counted([Pair(2.0, 1.0, 2.3), Pair(math.inf, 1.0, 9.0), Pair(1e9, 1.0, 7.0)])
+        [2.0, 7.0, 7.0]
+    """
+    starts = [pair.control_start for pair in pairs if came_apart(pair) and pair.control_start is not None]
+    return [
+        pair.control if not came_apart(pair) else pair.treated if pair.control_start is None else min(starts)
+        for pair in pairs
+    ]
+
+
+def came_apart(pair: Pair) -> bool:
+    """Whether the control has no loss to take a difference from."""
+    if not math.isfinite(pair.control):
+        return True
+    return pair.control_start is not None and pair.control > APART_RATIO * abs(pair.control_start)
 
 
 def judge(difference: float, interval: tuple[float, float], control_loss: float, least: float) -> OutcomeVerdict:

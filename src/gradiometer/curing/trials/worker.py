@@ -112,12 +112,14 @@ class Treating:
         torch.set_num_threads(spec.threads)
         run, findings = diagnosed(spec) if spec.case_file and spec.cures else (None, ())
         cures = tuple(part for label in spec.cures for part in parts_of(parse_cure(label)))
-        if spec.range_test:
+        if spec.range_test or spec.holds_still:
             cures = tuple(part for part in cures if part.name not in RATE_CURES)
         samples = read_samples(spec.samples_file) if spec.samples_file else None
         regimen = Regimen(cures, findings, run, spec.seed, self.started, samples)
         gathering = Gathering() if spec.gathers else None
-        treatment = TrialTreatment(session, regimen, is_range_test=spec.range_test, gathering=gathering)
+        treatment = TrialTreatment(
+            session, regimen, is_range_test=spec.range_test, holds_still=spec.holds_still, gathering=gathering
+        )
         treatment.evaluation.start()
         return treatment
 
