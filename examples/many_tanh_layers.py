@@ -1,4 +1,4 @@
-"""Classify handwritten digits with a hundred tanh layers, or as many as you like, and the weights that PyTorch gives."""
+"""Classify handwritten digits with a hundred tanh layers, or as many as you like, and the weights PyTorch gives."""
 
 import argparse
 
