@@ -117,6 +117,7 @@ def test_has_examples_that_are_short_and_know_nothing_of_it(name):
     assert len(text.splitlines()) <= 80
 
 
+@pytest.mark.slow
 def test_has_the_same_network_in_both_ten_sigmoid_examples():
     assert printed("ten_sigmoids") == printed("functional_sigmoids")
 
@@ -137,7 +138,7 @@ VERDICTS: dict[str, tuple[str, frozenset[str]]] = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "many_tanh_layers" else name for name in SCRIPTS]
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS]
 )
 def test_judges_every_example_for_what_it_is(name):
     _, diagnosis = watched(name)

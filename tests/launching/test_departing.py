@@ -12,7 +12,7 @@ from gradiometer.launching.departing import DepartureWatch
 def test_lets_a_child_be_terminated_however_soon_after_its_fork(tmp_path: Path) -> None:
     ways = []
     with DepartureWatch(tmp_path / "run.db", lambda: None):
-        for _ in range(100):
+        for _ in range(40):
             child = os.fork()
             if child == 0:
                 signal.alarm(20)
