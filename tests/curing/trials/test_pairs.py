@@ -1,9 +1,12 @@
+from gradiometer.curing import CURES
 from gradiometer.curing.trials.pairs import (
+    CHANGE_SIZES,
     are_joinable,
     joined,
     pairs_after_race,
     pairs_for_motion,
     pairs_without_winner,
+    size_of,
 )
 from gradiometer.curing.trials.strain import Strain
 
@@ -38,3 +41,8 @@ def test_joins_no_two_cures_of_one_kind_nor_two_that_set_the_length_of_a_step():
     assert not are_joinable("redraw_weights:he", "exchange_activation:relu+redraw_weights:he")
     assert not are_joinable("exchange_optimizer:adam", RATE)
     assert are_joinable("redraw_weights:he", "insert_normalisation")
+
+
+def test_knows_how_much_every_cure_changes():
+    assert set(CHANGE_SIZES) == set(CURES)
+    assert size_of("change_learning_rate:=0.1") < size_of("exchange_optimizer:adam") < size_of("insert_normalisation")

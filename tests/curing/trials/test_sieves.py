@@ -114,3 +114,9 @@ def test_lets_a_rate_race_that_was_found_whatever_its_first_steps_look_like(tmp_
     engine = ToldEngine({"": 2.0, "change_learning_rate:=0.1": 2.0, "clip_gradients": 2.0})
     kept = remeasure(bench_of(tmp_path, engine), ["change_learning_rate:=0.1", "clip_gradients"], Standings())
     assert [label for label, _ in kept] == ["change_learning_rate:=0.1"]
+
+
+def test_sends_on_the_smallest_change_that_does_as_well_as_the_best(tmp_path: Path) -> None:
+    losses = {"insert_normalisation": 0.20, "redraw_weights:he": 0.21, "change_learning_rate:x10": 0.22, "": 2.0}
+    finalists = race(contest_of(tmp_path, ToldEngine(losses)), [label for label in losses if label])
+    assert [label for label, _ in finalists] == ["insert_normalisation", "change_learning_rate:x10"]

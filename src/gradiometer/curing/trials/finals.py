@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.contrasting import Match
 from gradiometer.curing.trials.pairing import Reading, are_same_training, with_pairing
+from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import Plan
-from gradiometer.curing.trials.verdict import Comparison, Pair, compare
+from gradiometer.curing.trials.verdict import SUFFICIENT_SHARE, Comparison, Pair, compare
 from gradiometer.schema import Ranking
 from gradiometer.units import format_number
-
-SUFFICIENT_SHARE = 0.97
-"""A smaller change suffices that brings at least this share of what a greater one takes off the control's loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +126,10 @@ def choose_winner(finals: Finals) -> str | None:
     better = [label for label, comparison in finals.comparisons.items() if comparison.verdict == "better"]
     if not better:
         return min(finals.comparisons, key=lambda label: difference_of(finals.comparisons[label]))
-    by_size = sorted(better, key=lambda label: (label.count("+"), difference_of(finals.comparisons[label])))
+    by_size = sorted(better, key=lambda label: (size_of(label), difference_of(finals.comparisons[label])))
     winner = by_size[0]
     for label in by_size[1:]:
-        if label.count("+") > winner.count("+") and brings_clearly_more(finals, label, winner):
+        if size_of(label) > size_of(winner) and brings_clearly_more(finals, label, winner):
             winner = label
     return winner
 

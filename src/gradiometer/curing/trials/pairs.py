@@ -18,6 +18,45 @@ ALONE = frozenset({"change_learning_rate", "exchange_optimizer"})
 """Kinds that set how far a step goes: no pair needs two of them."""
 
 
+CHANGE_SIZES: dict[str, int] = {
+    "change_learning_rate": 1,
+    "warm_up_learning_rate": 1,
+    "clip_gradients": 1,
+    "zero_gradients": 1,
+    "scale_loss": 1,
+    "reduce_regularisation": 1,
+    "exchange_optimizer": 2,
+    "redraw_weights": 2,
+    "redraw_recurrent_weights": 2,
+    "scale_to_unit_variance": 2,
+    "break_symmetry": 2,
+    "open_forget_gates": 2,
+    "standardise_input": 2,
+    "scale_output_to_targets": 2,
+    "fix_loss_pairing": 2,
+    "keep_weights_in_float32": 2,
+    "pretrain_layers": 3,
+    "exchange_activation": 3,
+    "insert_activation": 3,
+    "exchange_normalisation": 3,
+    "insert_normalisation": 4,
+    "add_residual_paths": 4,
+    "exchange_recurrence": 4,
+}
+"""How much each cure changes of a script: a number of its own (1), what the network starts from or is trained by (2),
+what it computes (3), its parts and the keys of its checkpoints (4). Chosen by us."""
+
+
+def size_of(label: str) -> int:
+    """How large a change is: its parts together; a part that is not in the table counts 2.
+
+    Example:
+        >>> size_of("change_learning_rate:x0.1"), size_of("exchange_activation:relu+redraw_weights:he")
+        (1, 5)
+    """
+    return sum(CHANGE_SIZES.get(part.partition(":")[0], 2) for part in label.split("+"))
+
+
 def pairs_for_motion(remeasured: Sequence[tuple[str, Strain]]) -> list[str]:
     """Cures after which weights still hardly move or are thrown about, each with a learning rate to be found."""
     ill = [label for label, strain in remeasured if strain.is_finite and strain.motion_decades >= ILL_DECADES]

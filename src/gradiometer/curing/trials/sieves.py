@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.pairing import Reading, final_loss
+from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import FINALIST_COUNT, REMEASURE_STEPS, Plan
 from gradiometer.curing.trials.strain import CLEAR_LOSS_SHARE, Strain, strain_of
-from gradiometer.curing.trials.verdict import LEAST_IMPROVEMENT
+from gradiometer.curing.trials.verdict import LEAST_IMPROVEMENT, SUFFICIENT_SHARE
 from gradiometer.curing.trials.wrong_answers import wrong_share
 from gradiometer.schema import Ranking
 
@@ -171,6 +172,7 @@ def race(contest: Race, labels: Sequence[str]) -> Placed:
         if is_last:
             placed = with_pairs(contest, placed, steps)
             placed = with_parts(contest, placed, steps)
+        placed = with_smaller(contest, placed, steps)
         for label, reading in placed[most:]:
             standings.note(label, "race", reading, "others were better in the race")
         placed = placed[:most]
@@ -217,6 +219,20 @@ def with_parts(contest: Race, placed: Placed, steps: int) -> Placed:
     rivals.sort(key=lambda part: (part.count("+"), known[part].final_loss))
     order = [leader, *rivals, *(label for label in known if label != leader and label not in rivals)]
     return [(label, known[label]) for label in order]
+
+
+def with_smaller(contest: Race, placed: Placed, steps: int) -> Placed:
+    """Put the smallest change behind the leader that does as well as anybody could ask for, if it is smaller."""
+    if len(placed) < 2:
+        return placed
+    leader, best = placed[0]
+    mark = contest.mark(steps)
+    enough = mark - SUFFICIENT_SHARE * (mark - best.final_loss)
+    smaller = [one for one in placed[1:] if size_of(one[0]) < size_of(leader) and one[1].final_loss <= enough]
+    if not smaller:
+        return placed
+    second = min(smaller, key=lambda one: (size_of(one[0]), one[1].final_loss))
+    return [placed[0], second, *(one for one in placed[1:] if one is not second)]
 
 
 def control_loss_until(control: Reading, steps: int, *, by_answers: bool = False) -> float:

@@ -36,6 +36,9 @@ CONFIDENCE = 0.95
 LEAST_IMPROVEMENT = 0.02
 """Improvement below which a difference is none, as a share of the control's final loss."""
 
+SUFFICIENT_SHARE = 0.97
+"""A smaller change suffices that brings at least this share of what a greater one takes off the control's loss."""
+
 APART_RATIO = 10.0
 """A control that ends this many times above its starting loss came apart."""
 
