@@ -82,6 +82,7 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "keep_weights_in_float32+scale_loss+exchange_optimizer:adamw",
         "scale_loss",
         "change_learning_rate:range",
+        "change_learning_rate:x0.1",
         "clip_gradients",
         "insert_normalisation",
         "redraw_weights:critical",
@@ -90,6 +91,7 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "fix_loss_pairing",
         "clip_gradients",
         "change_learning_rate:range",
+        "change_learning_rate:x0.1",
         "exchange_optimizer:adam",
     ),
     "pooling": (
