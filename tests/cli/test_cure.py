@@ -115,7 +115,11 @@ def test_leaves_no_process_on_interrupt_and_goes_on_from_what_is_done(tmp_path: 
 def interrupted(folder: Path, result_count: int) -> dict[Path, int]:
     """Cure until so many trials are done, interrupt it, and give their results with the times of the last change."""
     command = [sys.executable, "-m", "gradiometer", "cure", *OPTIONS, "--json", "train.py"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that runs these tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
     deadline = time.monotonic() + 120.0
     while len(results_in(folder)) < result_count:
         assert process.poll() is None

@@ -157,6 +157,8 @@ def test_an_interrupt_keeps_what_was_recorded(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gradiometer", "run", "--quiet", "train.py"],
         cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that runs these tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
     seen = 0

@@ -163,6 +163,8 @@ def test_leaves_no_process_when_it_is_interrupted_or_killed(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(tests), "TMPDIR": str(scratch)},
+        # A shell that runs these tests in the background has its children ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         pids = wait_for_pids(tmp_path / "trials", 2)
