@@ -344,8 +344,19 @@ def needs_prelude(label: str) -> bool:
         >>> needs_prelude("clip_gradients+change_learning_rate:range"), needs_prelude("change_learning_rate:x0.1")
         (True, False)
     """
-    parts = label.replace(",", "+").split("+")
-    return any(part.strip() in NEEDING_PRELUDES or part.strip().partition(":")[0] in NEEDING_PRELUDES for part in parts)
+    joined = label.replace(",", "+")
+    parts = {part.strip() for part in joined.split("+")}
+    return not parts.isdisjoint(NEEDING_PRELUDES) or not cure_names(joined).isdisjoint(NEEDING_PRELUDES)
+
+
+def cure_names(label: str) -> frozenset[str]:
+    """Names of the cures that a label joins, without their settings.
+
+    Example:
+        >>> sorted(cure_names("exchange_activation:relu+redraw_weights:he"))
+        ['exchange_activation', 'redraw_weights']
+    """
+    return frozenset(part.strip().partition(":")[0] for part in label.split("+"))
 
 
 def cures_for(condition: str, cause: str) -> tuple[str, ...]:

@@ -4,9 +4,11 @@
 `+`. `gradiometer.curing.choosing` says which are worth trying for some findings.
 """
 
+from difflib import get_close_matches
+
 from gradiometer.curing.activation import ExchangeActivation
 from gradiometer.curing.activation_insertion import InsertActivation
-from gradiometer.curing.chain import Chain, parts_of
+from gradiometer.curing.chain import Chain, in_order, parts_of
 from gradiometer.curing.clipping import ClipGradients
 from gradiometer.curing.cure import Cure, Labelled, Patient
 from gradiometer.curing.gating import OpenForgetGates
@@ -58,14 +60,24 @@ CURES: dict[str, type[Labelled]] = {
 }
 """Every cure, by the name that it is written with."""
 
-__all__ = ["CURES", "Chain", "Cure", "Patient", "parse_cure", "parts_of"]
+__all__ = ["CURES", "Chain", "Cure", "Patient", "joined_label", "parse_cure", "parts_of"]
+
+
+def joined_label(words: str) -> str:
+    """The label that several names stand for, however they are joined.
+
+    Example:
+        >>> joined_label("clip_gradients, redraw_weights:he")
+        'clip_gradients+redraw_weights:he'
+    """
+    return "+".join(part.strip() for part in words.replace(",", "+").split("+"))
 
 
 def parse_cure(label: str) -> Cure | Chain:
     """Make the cure that a label stands for.
 
     Args:
-        label: A name with its setting, `clip_gradients:1.0`, or several joined with `+`.
+        label: A name with its setting, `clip_gradients:1.0`, or several joined with `+`, in any order.
 
     Returns:
         The cure; a `Chain` for several.
@@ -81,6 +93,8 @@ def parse_cure(label: str) -> Cure | Chain:
     for part in label.split("+"):
         name, _, setting = part.strip().partition(":")
         if name not in CURES:
-            raise SettingsError(f"there is no cure {name!r}; choose {', '.join(CURES)}")
+            nearest = get_close_matches(name, CURES, n=1)
+            meant = f"did you mean {nearest[0]!r}?" if nearest else f"choose {', '.join(CURES)}"
+            raise SettingsError(f"there is no cure {name!r}; {meant}")
         parts.append(CURES[name].parse(setting))
-    return parts[0] if len(parts) == 1 else Chain(tuple(parts))
+    return parts[0] if len(parts) == 1 else Chain(in_order(parts))

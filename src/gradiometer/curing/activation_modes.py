@@ -153,7 +153,17 @@ def snippet_of(
     filled = _SNIPPET.replace("<ADVICE>", "\n".join(advice)).replace("<SPELLINGS>", repr(spellings_of(mode.kinds)))
     for mark, text in (("TARGET", mode.target), ("IN_PLACE", in_place), ("OUTPUT", output), ("KEPT", kept)):
         filled = filled.replace(f"<{mark}>", text)
-    return filled + (_ENTRIES if has_roots else _ENTRY)
+    return filled + entry_code("ExchangedCalls", has_roots=has_roots)
+
+
+def entry_code(mode: str, *, has_roots: bool) -> str:
+    """Code that enters a mode of that name around every forward.
+
+    Args:
+        mode: Name of the mode's class in the snippet.
+        has_roots: `model` is a dictionary of roots, each of which is called by itself.
+    """
+    return (_ENTRIES if has_roots else _ENTRY).replace("<MODE>", mode)
 
 
 _SNIPPET = """\
@@ -204,7 +214,7 @@ class ExchangedCalls(TorchFunctionMode):
 
 _ENTRY = """\
 def forward(*args, original=model.forward, **kwargs):
-    with ExchangedCalls():
+    with <MODE>():
         return original(*args, **kwargs)
 
 
@@ -212,14 +222,14 @@ model.forward = forward
 """
 
 _ENTRIES = """\
-def exchanging(original):
+def entering(original):
     def forward(*args, **kwargs):
-        with ExchangedCalls():
+        with <MODE>():
             return original(*args, **kwargs)
 
     return forward
 
 
 for root in model.values():
-    root.forward = exchanging(root.forward)
+    root.forward = entering(root.forward)
 """

@@ -9,11 +9,12 @@ from pathlib import Path
 from gradiometer.curing.choosing import asked_for, choose_candidates
 from gradiometer.curing.loss_pairing import has_meaningless_loss
 from gradiometer.curing.trials.bench import Bench, Engine, Progress
+from gradiometer.curing.trials.faults import serious
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, digest_of
-from gradiometer.curing.trying import TRYING_SEVERITIES, Attempt, try_cures
+from gradiometer.curing.trying import Attempt, try_cures
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import NoTrainingError, RunFileError, ScriptError, SettingsError
 from gradiometer.launching.script import Target
@@ -98,7 +99,7 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     assert diagnosed.run is not None
     diagnosis = diagnose(diagnosed.run, ignore=request.ignore)
     file = diagnosed.spec.run_file
-    findings = tuple(finding for finding in diagnosis.findings if finding.severity in TRYING_SEVERITIES)
+    findings = serious(diagnosis.findings)
     chosen = choose_candidates(findings, diagnosed.run, left_out=request.left_out)
     candidates = (*asked_for(request.labels), *chosen) if findings else ()
     if not candidates:

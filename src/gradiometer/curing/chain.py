@@ -1,11 +1,23 @@
 """Several cures as one."""
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
 from gradiometer.curing.cure import Cure, Moment, Need, Patient, Placement, Yardstick
 from gradiometer.schema import Finding
+
+WEIGHTS_LAST = (
+    "redraw_weights",
+    "redraw_recurrent_weights",
+    "open_forget_gates",
+    "break_symmetry",
+    "scale_to_unit_variance",
+    "pretrain_layers",
+)
+"""Cures that give weights their values, in the order in which one builds on the other: they go by the activations and
+layers that the network has when they come, so all that changes these goes before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,12 @@ class Chain:
             if index < len(self.parts) - 1:
                 part.apply(trial)
         return "\n\n".join(written)
+
+
+def in_order(parts: Iterable[Cure]) -> tuple[Cure, ...]:
+    """The parts of a chain in the order in which they are applied, however they were written."""
+    ranks = {name: rank for rank, name in enumerate(WEIGHTS_LAST)}
+    return tuple(sorted(parts, key=lambda part: ranks.get(part.name, -1)))
 
 
 def parts_of(cure: Cure | Chain) -> tuple[Cure, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from gradiometer.curing.trials.strain import ILL_DB
 from gradiometer.forecasting import forecast_level
 from gradiometer.gain_budget import gain_budget, is_normalising
-from gradiometer.prescribing import cures_for
+from gradiometer.prescribing import cure_names, cures_for
 from gradiometer.schema import Finding, Run
 from gradiometer.theory.learning_rate import suggested_learning_rate
 from gradiometer.units import format_db
@@ -100,7 +100,7 @@ def choose_candidates(
         The candidates, the most promising first; empty without findings or where none has a cure.
     """
     groups = [prescribed(finding) for finding in findings]
-    groups = [[known for known in group if not names_in(known.label) & set(left_out)] for group in groups]
+    groups = [[known for known in group if not cure_names(known.label) & set(left_out)] for group in groups]
     if run is not None:
         groups = [[known for known in group if has_something_to_act_on(known.label, run)] for group in groups]
         groups = [ordered_by_theory(group, run) for group in groups]
@@ -131,12 +131,7 @@ def prescribed(finding: Finding) -> list[Candidate]:
 def has_something_to_act_on(label: str, run: Run) -> bool:
     """Whether the run has layers of the kinds that every part of a cure acts on."""
     kinds = {layer.kind for layer in run.layers}
-    return all(kinds & ACTS_ON[name] for name in names_in(label) if name in ACTS_ON)
-
-
-def names_in(label: str) -> set[str]:
-    """Names of a label's parts."""
-    return {part.partition(":")[0] for part in label.split("+")}
+    return all(kinds & ACTS_ON[name] for name in cure_names(label) if name in ACTS_ON)
 
 
 def ordered_by_theory(candidates: Sequence[Candidate], run: Run) -> list[Candidate]:
@@ -144,7 +139,7 @@ def ordered_by_theory(candidates: Sequence[Candidate], run: Run) -> list[Candida
 
     Nothing is moved where the gradient is balanced as it is: then the trouble is another.
     """
-    index = last_usable_snapshot(run)
+    index = first_usable_snapshot(run)
     if index is None:
         return list(candidates)
     now_db = gain_budget(run, index).gain_db
@@ -163,7 +158,7 @@ def with_forecast(candidate: Candidate, run: Run, index: int, now_db: float) -> 
     return replace(candidate, forecast_db=foretold.level_db, reason=f"{candidate.reason}; {text}")
 
 
-def last_usable_snapshot(run: Run) -> int | None:
+def first_usable_snapshot(run: Run) -> int | None:
     """The first full measurement with a finite level anywhere: what a cure starts from; None without one."""
     if not run.snapshot_count or "level_db" not in run.layer_columns:
         return None
@@ -179,7 +174,7 @@ def with_suggested_rate(candidates: Sequence[Candidate], run: Run) -> list[Candi
     text = f"theory: {depth} layers bear a learning rate of about {suggested:.1g}, the script's is {rate:g}"
     found = []
     for candidate in candidates:
-        acts = candidate.forecast_db is not None and "change_learning_rate" not in candidate.label
+        acts = candidate.forecast_db is not None and "change_learning_rate" not in cure_names(candidate.label)
         if acts:
             label = f"{candidate.label}+{SEARCHED_RATE}"
             found.append(replace(candidate, label=label, reason=f"{candidate.reason}; {text}"))
@@ -198,7 +193,7 @@ def suggested_rate(run: Run) -> float | None:
 
 def greatest_rate(label: str, run: Run | None) -> float | None:
     """The greatest rate that a range test may find for a network under a cure; None where depth sets no limit."""
-    suggested = None if run is None or names_in(label) & SHORTENING else suggested_rate(run)
+    suggested = None if run is None or cure_names(label) & SHORTENING else suggested_rate(run)
     return None if suggested is None else BEARABLE_RATIO * suggested
 
 

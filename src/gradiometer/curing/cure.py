@@ -6,13 +6,14 @@ as code. `CURES` in this room's `__init__` lists them all.
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, Self
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from gradiometer.prescribing import PRESCRIPTIONS, can_act_on
+from gradiometer.errors import SettingsError
+from gradiometer.prescribing import PRESCRIPTIONS, can_act_on, cure_names
 from gradiometer.schema import Finding, Run
 
 Moment = Literal["construction", "first_forward"]
@@ -149,11 +150,33 @@ class Labelled(ABC):
         return fits_by_table(self.label, finding)
 
 
+class WithoutSetting(Labelled):
+    """What cures share that have nothing to set."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, setting: str) -> Self:
+        """There is nothing to read.
+
+        Raises:
+            SettingsError: There is a setting.
+        """
+        if setting:
+            raise SettingsError(f"{cls.name} has no setting; write it without {setting!r}")
+        return cls()
+
+    @property
+    def setting(self) -> None:
+        """There is none."""
+        return
+
+
 def fits_by_table(label: str, finding: Finding) -> bool:
     """Whether the prescriptions name this kind of cure for the finding's cause, and it can act on its condition."""
     prescribed = PRESCRIPTIONS.get(finding.cause.name, PRESCRIPTIONS["unknown"])
-    kinds = {part.partition(":")[0] for listed in prescribed for part in listed.split("+")}
-    return label.partition(":")[0] in kinds and can_act_on(finding.condition, label)
+    kinds = frozenset[str]().union(*map(cure_names, prescribed))
+    return cure_names(label) <= kinds and can_act_on(finding.condition, label)
 
 
 def listed_in_words(names: list[str], most: int = 4) -> str:

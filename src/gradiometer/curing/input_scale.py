@@ -26,10 +26,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from gradiometer.curing.cure import Labelled, Moment, Need, Patient, Placement
+from gradiometer.curing.cure import Moment, Need, Patient, Placement, WithoutSetting
 from gradiometer.curing.entrance import root_of
 from gradiometer.curing.survey import weighted_layers
-from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.errors import CureRefusedError
 
 LEAST_ROWS = 32
 """Values of a feature below which its mean and spread are too rough (18 % off); all features then share one of each."""
@@ -57,29 +57,13 @@ class InputScale:
 
 
 @dataclass(frozen=True, slots=True)
-class StandardiseInput(Labelled):
+class StandardiseInput(WithoutSetting):
     """Shift and scale the input before every forward."""
 
     name: ClassVar[str] = "standardise_input"
     moment: ClassVar[Moment] = "construction"
     placement: ClassVar[Placement] = "before_optimizer"
     needs: ClassVar[frozenset[Need]] = frozenset({"samples"})
-
-    @classmethod
-    def parse(cls, setting: str) -> "StandardiseInput":
-        """It has no setting.
-
-        Raises:
-            SettingsError: There is one.
-        """
-        if setting:
-            raise SettingsError("standardise_input has no setting; write it without a colon")
-        return cls()
-
-    @property
-    def setting(self) -> None:
-        """It has none."""
-        return
 
     def apply(self, patient: Patient) -> str:
         """Register the buffers, and the hook that goes by them."""

@@ -26,11 +26,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from gradiometer.curing.cure import Labelled, Moment, Need, Patient, Placement, listed_in_words
+from gradiometer.curing.cure import Moment, Need, Patient, Placement, WithoutSetting, listed_in_words
 from gradiometer.curing.drawing import Draw, redraw, redrawing_code
 from gradiometer.curing.entrance import batch_of, call_code, root_of, run_apart
 from gradiometer.curing.survey import WeightedLayer, weighted_layers
-from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.errors import CureRefusedError
 
 MOST_ROUNDS = 10
 """Divisions of one layer's weights, as in the paper; low precision may need a second one."""
@@ -40,7 +40,7 @@ TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class ScaleToUnitVariance(Labelled):
+class ScaleToUnitVariance(WithoutSetting):
     """Scale every layer by what the first batch shows.
 
     Attributes:
@@ -53,22 +53,6 @@ class ScaleToUnitVariance(Labelled):
     needs: ClassVar[frozenset[Need]] = frozenset({"inputs"})
 
     seed: int = 0
-
-    @classmethod
-    def parse(cls, setting: str) -> "ScaleToUnitVariance":
-        """It has no setting.
-
-        Raises:
-            SettingsError: There is one.
-        """
-        if setting:
-            raise SettingsError("scale_to_unit_variance has no setting; write it without a colon")
-        return cls()
-
-    @property
-    def setting(self) -> None:
-        """It has none."""
-        return
 
     def apply(self, patient: Patient) -> str:
         """Copy new weights into the same parameters; the optimizer's memory of them is wiped."""

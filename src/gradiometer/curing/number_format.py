@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
-from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
-from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.curing.cure import Moment, Patient, Placement, WithoutSetting
+from gradiometer.errors import CureRefusedError
 
 HALVES = (torch.float16, torch.bfloat16)
 """Formats of 16 bits."""
@@ -64,28 +64,12 @@ class ForwardInHalf:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepWeightsInFloat32(Labelled):
+class KeepWeightsInFloat32(WithoutSetting):
     """Turn weights of 16 bits into float32, and compute in the old format."""
 
     name: ClassVar[str] = "keep_weights_in_float32"
     moment: ClassVar[Moment] = "construction"
     placement: ClassVar[Placement] = "before_optimizer"
-
-    @classmethod
-    def parse(cls, setting: str) -> "KeepWeightsInFloat32":
-        """There is nothing to set.
-
-        Raises:
-            SettingsError: There is a setting.
-        """
-        if setting:
-            raise SettingsError(f"{cls.name} has no setting; write it without {setting!r}")
-        return cls()
-
-    @property
-    def setting(self) -> None:
-        """There is none."""
-        return
 
     def apply(self, patient: Patient) -> str:
         """Change the format of the same parameters and buffers, and hook the roots' forwards."""

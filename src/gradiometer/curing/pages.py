@@ -8,7 +8,7 @@ from gradiometer.curing import CURES
 from gradiometer.diagnosing import CONDITIONS
 from gradiometer.diagnosing.pages import Page, sections_of
 from gradiometer.errors import SettingsError
-from gradiometer.prescribing import PRESCRIPTIONS
+from gradiometer.prescribing import PRESCRIPTIONS, cure_names
 
 
 def cure_page_of(name: str) -> Page:
@@ -32,11 +32,6 @@ def cure_page_of(name: str) -> Page:
             f"there is no condition or cure called {name!r}; {f'did you mean {near[0]}?' if near else listed}"
         )
     title, _, rest = (inspect.getdoc(sys.modules[CURES[key].__module__]) or "").partition("\n\n")
-    causes = [cause for cause, labels in PRESCRIPTIONS.items() if any(key in parts_named(label) for label in labels)]
+    causes = [cause for cause, labels in PRESCRIPTIONS.items() if any(key in cure_names(label) for label in labels)]
     tried = (("Tried for", ", ".join(cause.replace("_", " ") for cause in causes)),) if causes else ()
     return Page(key, " ".join(title.split()), (*sections_of(rest), *tried))
-
-
-def parts_named(label: str) -> set[str]:
-    """Names of the cures in a label."""
-    return {part.partition(":")[0] for part in label.split("+")}

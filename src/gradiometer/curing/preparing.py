@@ -6,11 +6,11 @@ line of JSON, the label to apply or the reason why there is none.
 """
 
 import json
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from gradiometer.curing import joined_label
 from gradiometer.curing.case import CaseRequest, diagnose_script
 from gradiometer.curing.trials.bench import Bench, Progress
 from gradiometer.curing.trials.preludes import resolve_labels
@@ -35,7 +35,7 @@ def prepared_label(words: str, target: Target, progress: Progress) -> str:
         ScriptError: The script can't be started, or fails before it trains.
         NoTrainingError: It takes no step.
     """
-    label = "+".join(re.split(r"\s*[,+]\s*", words.strip()))
+    label = joined_label(words)
     diagnosed = diagnose_script(CaseRequest(target), progress)
     assert diagnosed.run is not None
     conditions = tuple(dict.fromkeys(finding.condition for finding in diagnose(diagnosed.run).findings))

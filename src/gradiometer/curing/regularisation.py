@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.overrides import TorchFunctionMode
 
+from gradiometer.curing.activation_modes import entry_code
 from gradiometer.curing.cure import Labelled, Moment, Patient, Placement, listed_in_words
 from gradiometer.curing.survey import executed_layers
 from gradiometer.errors import CureRefusedError, SettingsError
@@ -161,7 +162,7 @@ class ReduceRegularisation(Labelled):
         for attribute, places in plan.attributes.items():
             parts.append(f"for place in {places!r}:\n    model.get_submodule(place).{attribute} = {GREATEST_SHARE!r}\n")
         if plan.has_calls:
-            parts.append(MODE_CODE + (ENTRIES_CODE if isinstance(patient.model, nn.ModuleDict) else ENTRY_CODE))
+            parts.append(MODE_CODE + entry_code("ReducedDropout", has_roots=isinstance(patient.model, nn.ModuleDict)))
         if plan.decays and patient.optimizer is not None:
             has_tensors = any(isinstance(group.get("weight_decay"), Tensor) for group in patient.optimizer.param_groups)
             change = 'group["weight_decay"]' + (".fill_({})" if has_tensors else " = {}")
@@ -250,26 +251,4 @@ class ReducedDropout(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-"""
-
-ENTRY_CODE = """\
-def forward(*args, original=model.forward, **kwargs):
-    with ReducedDropout():
-        return original(*args, **kwargs)
-
-
-model.forward = forward
-"""
-
-ENTRIES_CODE = """\
-def reducing(original):
-    def forward(*args, **kwargs):
-        with ReducedDropout():
-            return original(*args, **kwargs)
-
-    return forward
-
-
-for root in model.values():
-    root.forward = reducing(root.forward)
 """

@@ -23,15 +23,15 @@ from typing import ClassVar
 import torch
 
 from gradiometer.curing.branches import branch_ends
-from gradiometer.curing.cure import Labelled, Moment, Patient, Placement, listed_in_words
+from gradiometer.curing.cure import Moment, Patient, Placement, WithoutSetting, listed_in_words
 from gradiometer.curing.drawing import Draw, is_transposed, redraw, redrawing_code
 from gradiometer.curing.schemes import drawing_of
 from gradiometer.curing.survey import WeightedLayer, weighted_layers
-from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.errors import CureRefusedError
 
 
 @dataclass(frozen=True, slots=True)
-class BreakSymmetry(Labelled):
+class BreakSymmetry(WithoutSetting):
     """Draw those layers anew whose units are identical.
 
     Attributes:
@@ -43,22 +43,6 @@ class BreakSymmetry(Labelled):
     placement: ClassVar[Placement] = "before_optimizer"
 
     seed: int = 0
-
-    @classmethod
-    def parse(cls, setting: str) -> "BreakSymmetry":
-        """It has no setting.
-
-        Raises:
-            SettingsError: There is one.
-        """
-        if setting:
-            raise SettingsError("break_symmetry has no setting; write it without a colon")
-        return cls()
-
-    @property
-    def setting(self) -> None:
-        """It has none."""
-        return
 
     def apply(self, patient: Patient) -> str:
         """Copy new weights into the same parameters; the optimizer's memory of them is wiped."""

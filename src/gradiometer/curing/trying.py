@@ -7,6 +7,7 @@ from gradiometer.curing.choosing import Candidate
 from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.contrasting import equal_time_contrast, held_out_contrasts, why_no_held_out
 from gradiometer.curing.trials.endpoints import endpoints_of
+from gradiometer.curing.trials.faults import share_a_fault
 from gradiometer.curing.trials.finals import Finals, choose_winner, hold_finals, other_sites, ranking_of
 from gradiometer.curing.trials.pairing import Reading
 from gradiometer.curing.trials.pairs import pairs_after_race, pairs_for_motion, pairs_without_winner
@@ -17,9 +18,6 @@ from gradiometer.curing.trials.strain import Strain
 from gradiometer.diagnosing import diagnose
 from gradiometer.schema import Finding, Outcome
 from gradiometer.units import format_number
-
-TRYING_SEVERITIES = ("critical", "warning")
-"""Findings that are worth a cure."""
 
 Changes = tuple[dict[str, object], ...]
 
@@ -63,10 +61,7 @@ class Attempt:
             return was_failed or any(finding.condition == "non_finite" for finding in self.findings)
         if reading.run is None:
             return False
-        again = [known for known in diagnose(reading.run).findings if known.severity in TRYING_SEVERITIES]
-        conditions = {finding.condition for finding in self.findings}
-        causes = {finding.cause.name for finding in self.findings} - {"unknown"}
-        return any(known.condition in conditions or known.cause.name in causes for known in again)
+        return share_a_fault(diagnose(reading.run).findings, self.findings)
 
 
 def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcome, Changes]:

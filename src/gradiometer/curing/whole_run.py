@@ -1,20 +1,19 @@
 """What `run --cure` applies to a whole training: which cures, and the diagnosed run that they go by."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from gradiometer.curing import parse_cure, parts_of
+from gradiometer.curing import joined_label, parse_cure, parts_of
 from gradiometer.curing.case import CaseRequest, case_folder, has_changed
 from gradiometer.curing.choosing import SEARCHED_RATE
 from gradiometer.curing.cure import Cure
+from gradiometer.curing.trials.faults import serious
 from gradiometer.curing.trials.gathering import SAMPLES_FILE, read_samples
 from gradiometer.curing.trials.live_treatment import Regimen
 from gradiometer.curing.trials.spec import RUN_FILE, TrialSpec
-from gradiometer.curing.trying import TRYING_SEVERITIES
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import CureRefusedError, RunFileError, SettingsError
 from gradiometer.launching.script import Target
@@ -59,14 +58,14 @@ def regimen_for(words: str, target: Target, ignore: Sequence[Ignored] = ()) -> R
     """
     is_file = is_sqlite(Path(words))
     case = Case(read_run(words), Path(words).absolute()) if is_file else newest_case(target)
-    label = proved_in(case.run, words) if is_file and case is not None else "+".join(re.split(r"[,+]", words))
+    label = proved_in(case.run, words) if is_file and case is not None else joined_label(words)
     cures = parts_of(parse_cure(label))
     samples = case.samples() if case is not None and any("samples" in cure.needs for cure in cures) else None
     refuse_unresolved(cures, has_samples=samples is not None)
     if case is None:
         return Regimen(cures, (), None, seed=0, started=0.0)
     found = diagnose(case.run, ignore=ignore).findings
-    findings = tuple(finding for finding in found if finding.severity in TRYING_SEVERITIES)
+    findings = serious(found)
     return Regimen(cures, findings, case.run, seed=0, started=0.0, samples=samples)
 
 

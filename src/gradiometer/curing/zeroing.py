@@ -22,37 +22,21 @@ from typing import Any, ClassVar
 import numpy as np
 from torch.optim import LBFGS, Optimizer
 
-from gradiometer.curing.cure import Labelled, Moment, Patient, Placement
+from gradiometer.curing.cure import Moment, Patient, Placement, WithoutSetting
 from gradiometer.diagnosing.accumulating import stale_shares
-from gradiometer.errors import CureRefusedError, SettingsError
+from gradiometer.errors import CureRefusedError
 
 LEAST_SHARE = 0.1
 """Share of a step's gradient that is left over from earlier ones, from which on the condition counts it."""
 
 
 @dataclass(frozen=True, slots=True)
-class ZeroGradients(Labelled):
+class ZeroGradients(WithoutSetting):
     """Drop the gradients after each step."""
 
     name: ClassVar[str] = "zero_gradients"
     moment: ClassVar[Moment] = "first_forward"
     placement: ClassVar[Placement] = "after_optimizer"
-
-    @classmethod
-    def parse(cls, setting: str) -> "ZeroGradients":
-        """There is nothing to set.
-
-        Raises:
-            SettingsError: There is a setting.
-        """
-        if setting:
-            raise SettingsError(f"{cls.name} has no setting; write it without {setting!r}")
-        return cls()
-
-    @property
-    def setting(self) -> None:
-        """There is none."""
-        return
 
     def apply(self, patient: Patient) -> str:
         """Register the zeroing after every step of this optimizer."""

@@ -18,14 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradiometer.curing.trials.contrasting import Match
+from gradiometer.curing.trials.faults import serious, share_a_fault
 from gradiometer.curing.trials.pairing import FINAL_SHARE, Reading
 from gradiometer.curing.trials.strain import CLEAR_DB, MOST_RANGE_DB, range_db
 from gradiometer.curing.trials.verdict import CONFIDENCE, paired_interval, welch_interval
 from gradiometer.diagnosing import diagnose
 from gradiometer.schema import Diagnosis, Endpoint, Finding, OutcomeVerdict, Run
-
-SERIOUS_SEVERITIES = ("critical", "warning")
-"""Findings that count as a fault."""
 
 CLEAR_ACCURACY = 0.02
 """Difference in accuracy below which it is none, as for the loss."""
@@ -123,10 +121,7 @@ class Shown:
 
     def has(self, diagnosed: Sequence[Finding]) -> bool:
         """Whether a diagnosed condition or cause is among it."""
-        conditions = {finding.condition for finding in diagnosed}
-        causes = {finding.cause.name for finding in diagnosed} - {"unknown"}
-        found = self.findings
-        return self.has_failed or any(one.condition in conditions or one.cause.name in causes for one in found)
+        return self.has_failed or share_a_fault(self.findings, diagnosed)
 
 
 def judge(reading: Reading) -> Shown | None:
@@ -135,7 +130,7 @@ def judge(reading: Reading) -> Shown | None:
     diagnosis = Diagnosis("unknown") if reading.run is None else diagnose(reading.run)
     if diagnosis.verdict == "unknown" and not has_failed:
         return None
-    return Shown(tuple(one for one in diagnosis.findings if one.severity in SERIOUS_SEVERITIES), has_failed)
+    return Shown(serious(diagnosis.findings), has_failed)
 
 
 def found_instead(shown: Sequence[Shown], diagnosed: Sequence[Finding]) -> str:

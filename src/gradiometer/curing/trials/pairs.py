@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from gradiometer.curing.choosing import SEARCHED_RATE
 from gradiometer.curing.trials.strain import ILL_DECADES, Strain
+from gradiometer.prescribing import cure_names
 
 MOST_REMEASURED, MOST_JOINED = 2, 3
 """Pairs that are made after the first sieve, and after the race."""
@@ -94,7 +95,7 @@ def tuned(label: str) -> str:
 
 def can_be_tuned(label: str) -> bool:
     """Whether it leaves the learning rate open."""
-    return "change_learning_rate" not in kinds_of(label)
+    return "change_learning_rate" not in cure_names(label)
 
 
 def joined(first: str, second: str) -> str:
@@ -106,15 +107,5 @@ def joined(first: str, second: str) -> str:
 
 def are_joinable(first: str, second: str) -> bool:
     """Whether they act on different things."""
-    kinds = kinds_of(first), kinds_of(second)
+    kinds = cure_names(first), cure_names(second)
     return not kinds[0] & kinds[1] and not (kinds[0] & ALONE and kinds[1] & ALONE)
-
-
-def kinds_of(label: str) -> set[str]:
-    """Names of its parts.
-
-    Example:
-        >>> sorted(kinds_of("exchange_activation:relu+redraw_weights:he"))
-        ['exchange_activation', 'redraw_weights']
-    """
-    return {part.partition(":")[0] for part in label.split("+")}

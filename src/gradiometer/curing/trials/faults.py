@@ -1,0 +1,20 @@
+"""What counts as a fault of a training, and whether another training shows the same one."""
+
+from collections.abc import Iterable, Sequence
+
+from gradiometer.schema import Finding
+
+SERIOUS_SEVERITIES = ("critical", "warning")
+"""Findings that are worth a cure."""
+
+
+def serious(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Those at warning or above, in their order."""
+    return tuple(finding for finding in findings if finding.severity in SERIOUS_SEVERITIES)
+
+
+def share_a_fault(found: Sequence[Finding], diagnosed: Sequence[Finding]) -> bool:
+    """Whether a condition or a known cause of what was diagnosed is among what was found."""
+    conditions = {finding.condition for finding in diagnosed}
+    causes = {finding.cause.name for finding in diagnosed} - {"unknown"}
+    return any(one.condition in conditions or one.cause.name in causes for one in serious(found))
