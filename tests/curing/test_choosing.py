@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.optim import SGD
+from torch.optim import SGD, Adam
 
 from curing.patients import finding
 from gradiometer import watch
@@ -117,12 +117,55 @@ def test_brings_a_rate_to_be_found_where_the_script_s_is_far_above_what_the_dept
     assert "layers bear a learning rate" in found[0].reason
 
 
+def test_brings_no_rate_where_rates_are_left_out(tmp_path):
+    deep = run_of(tmp_path, nn.Tanh, DEEP_LAYERS + 20, rate=1.0, steps=2)
+    found = finding("stuck", "weight_scale")
+    labels = [known.label for known in choose_candidates([found], deep, most=50)]
+    without = [known.label for known in choose_candidates([found], deep, most=50, left_out=["change_learning_rate"])]
+    assert any("redraw_weights" in label and "change_learning_rate" in label for label in labels)
+    assert "redraw_weights:critical" in without
+    assert not any("change_learning_rate" in label for label in without)
+
+
 def test_bears_no_more_than_twice_the_rate_of_its_depth_unless_a_cure_shortens_the_way(tmp_path):
     run = run_of(tmp_path, nn.Tanh, DEEP_LAYERS + 20, steps=2)
     most = greatest_rate("redraw_weights:critical+change_learning_rate:range", run)
     assert most == pytest.approx(2.0 * 0.1**0.5 / (DEEP_LAYERS + 21))
     assert greatest_rate("add_residual_paths+change_learning_rate:range", run) is None
     assert greatest_rate("change_learning_rate:range", None) is None
+
+
+JOINED = "keep_weights_in_float32+scale_loss+exchange_optimizer:adamw"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rates", "expected"),
+    [
+        (Adam, (0.0031, 0.0031), f"{JOINED}+change_learning_rate:=0.0031"),
+        (Adam, (0.001, 0.001), JOINED),
+        (Adam, (0.0031, 0.0062), JOINED),
+        (SGD, (0.0031, 0.0031), JOINED),
+    ],
+)
+def test_keeps_the_script_s_rate_where_a_pair_exchanges_adam_for_a_relative(tmp_path, optimizer, rates, expected):
+    run = run_of_optimizer(tmp_path, optimizer, rates)
+    labels = labels_for([finding("underflowing", "number_format")], run, most=50)
+    assert [label for label in labels if "exchange_optimizer" in label] == [expected]
+
+
+def run_of_optimizer(tmp_path, optimizer, rates):
+    """A real run of two layers, each at a rate of its own."""
+    torch.manual_seed(3)
+    model = nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
+    groups = [{"params": layer.parameters(), "lr": rate} for layer, rate in zip(model[::2], rates, strict=True)]
+    chosen = optimizer(groups)
+    with watch(model, chosen, tmp_path / "run.db", overhead=1.0):
+        for _ in range(3):
+            loss = nn.functional.cross_entropy(model(torch.randn(32, 8)), torch.randint(0, 2, (32,)))
+            chosen.zero_grad()
+            loss.backward()
+            chosen.step()
+    return read_run(tmp_path / "run.db")
 
 
 def test_leaves_the_rate_alone_where_the_depth_bears_it(tmp_path):

@@ -106,6 +106,22 @@ def test_computes_what_a_network_written_with_a_tenth_computes(kind):
         torch.dropout = builtin
 
 
+def test_leaves_nothing_of_dropout_where_it_is_asked_to():
+    model = made(Dropping)()
+    patient = Patient(model)
+    parse_cure("reduce_regularisation:none").apply(patient)
+    assert (model.drop.p, model.mild.p, model.attention.dropout, model.recurrent.dropout) == (0.0, 0.0, 0.0, 0.0)
+    assert patient.forward_modes[0].share == 0.0
+
+
+def test_computes_what_a_network_computes_in_evaluation_where_nothing_is_left_of_dropout():
+    model = made(Evaluated)()
+    patient = Patient(model)
+    parse_cure("reduce_regularisation:none").apply(patient)
+    assert model.training
+    assert torch.equal(outputs_of(model, patient.forward_modes), outputs_of(made(Evaluated)().eval()))
+
+
 def test_lowers_weight_decay_to_the_limit_and_none_that_is_below():
     model = fresh_model("sigmoid_stack")
     groups = [
@@ -117,6 +133,17 @@ def test_lowers_weight_decay_to_the_limit_and_none_that_is_below():
     words = parse_cure("reduce_regularisation:decay").apply(Patient(model, optimizer))
     assert [float(group["weight_decay"]) for group in optimizer.param_groups] == pytest.approx([1e-4, 1e-5, 1e-4])
     assert "0.3 became 1.00e-04 in 2 group(s)" in words
+
+
+@pytest.mark.parametrize(("name", "expected"), [("decay against gradient", (0.9, 0.0)), ("dropped share", (0.0, 0.5))])
+def test_leaves_nothing_of_what_the_findings_name_alone(name, expected):
+    model = dropping_module()
+    optimizer = AdamW(model.parameters(), weight_decay=0.5)
+    words = parse_cure("reduce_regularisation:none").apply(
+        Patient(model, optimizer, findings=(over_regularised(name),))
+    )
+    assert (model[1].p, optimizer.param_groups[0]["weight_decay"]) == expected
+    assert "became 0 in" in words
 
 
 def over_regularised(name):
@@ -142,14 +169,17 @@ def test_reduces_what_the_findings_name(names, expected):
 
 
 @pytest.mark.parametrize("make", [made(Dropping), made(Functional), dropping_module])
-def test_writes_a_snippet_that_equals_the_cure_bit_for_bit_for_dropout(make):
+@pytest.mark.parametrize("label", ["reduce_regularisation:dropout", "reduce_regularisation:none"])
+def test_writes_a_snippet_that_equals_the_cure_bit_for_bit_for_dropout(label, make):
     make_seeded = lambda: seeded(make())  # noqa: E731 - the state is set when the network is made
-    check_snippet("reduce_regularisation:dropout", make_seeded, BATCH)
-    check_random_state("reduce_regularisation:dropout", make, BATCH)
-    check_change("reduce_regularisation:dropout", make_seeded, BATCH)
+    check_snippet(label, make_seeded, BATCH)
+    check_random_state(label, make, BATCH)
+    check_change(label, make_seeded, BATCH)
 
 
-@pytest.mark.parametrize("label", ["reduce_regularisation:decay", "reduce_regularisation"])
+@pytest.mark.parametrize(
+    "label", ["reduce_regularisation:decay", "reduce_regularisation", "reduce_regularisation:none"]
+)
 def test_writes_a_snippet_that_equals_the_cure_bit_for_bit_for_decay(label):
     check_snippet(label, lambda: seeded(dropping_module()), BATCH, make_optimizer=decayed)
 
@@ -186,6 +216,7 @@ def test_refuses_where_there_is_nothing_to_reduce():
         ("reduce_regularisation:dropout", "no dropout of more than 0.1$"),
         ("reduce_regularisation:decay", "no weight decay of more than 1.00e-04$"),
         ("reduce_regularisation", "no dropout of more than 0.1 and no weight decay"),
+        ("reduce_regularisation:none", "no dropout of more than 0 and no weight decay of more than 0$"),
     ):
         check_refusal(label, sigmoid_stack, BATCH, reason)
         check_labels(label)

@@ -46,10 +46,10 @@ def test_goes_by_the_newest_case_of_a_script_that_has_not_changed(case: Path, tm
 
 
 @pytest.mark.usefixtures("case")
-def test_reads_labels_joined_either_way() -> None:
+def test_reads_labels_joined_either_way_and_draws_weights_last() -> None:
     for words in ("redraw_weights:he,exchange_activation:relu", "redraw_weights:he + exchange_activation:relu"):
         labels = [cure.label for cure in regimen_for(words, TARGET).cures]
-        assert labels == ["redraw_weights:he", "exchange_activation:relu"]
+        assert labels == ["exchange_activation:relu", "redraw_weights:he"]
 
 
 def test_takes_inputs_that_trials_have_gathered_and_refuses_without(case: Path) -> None:

@@ -107,7 +107,9 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
     plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(candidates))
     progress.say(plan.text)
     bench = bench_for(diagnosed, findings, plan, request, progress)
-    outcome, changes = try_cures(Attempt(bench, diagnosed, findings, plan), candidates[: plan.candidate_count])
+    outcome, changes = try_cures(
+        Attempt(bench, diagnosed, findings, plan, request.left_out), candidates[: plan.candidate_count]
+    )
     trials = tuple(reading.trial for reading in (diagnosed, *bench.readings))
     with RunWriter(file, is_resumed=True) as writer:
         writer.add_trials(trials)

@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradiometer.curing.optimizer import OPTIMIZERS
 from gradiometer.curing.trials.strain import ILL_DB
 from gradiometer.forecasting import forecast_level
 from gradiometer.gain_budget import gain_budget, is_normalising
 from gradiometer.prescribing import cure_names, cures_for
 from gradiometer.schema import Finding, Run
 from gradiometer.theory.learning_rate import suggested_learning_rate
-from gradiometer.units import format_db
+from gradiometer.units import format_db, format_setting
 
 MOST_CANDIDATES = 8
 """Cures worth trying for one run: the first sieve takes seconds for each."""
@@ -42,6 +43,8 @@ SHORTENING = frozenset({"insert_normalisation", "add_residual_paths", "exchange_
 SEARCHED_RATE = "change_learning_rate:range"
 """The label of a learning rate that is to be found by a range test."""
 
+RELATIVES = frozenset({"adam", "adamw", "nadam", "radam"})
+"""Optimizers whose steps are about as long at the same learning rate."""
 
 RECURRENT_KINDS = frozenset({"RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"})
 GATED_KINDS = frozenset({"LSTM", "GRU", "LSTMCell", "GRUCell"})
@@ -104,7 +107,8 @@ def choose_candidates(
     if run is not None:
         groups = [[known for known in group if has_something_to_act_on(known.label, run)] for group in groups]
         groups = [ordered_by_theory(group, run) for group in groups]
-        groups = [with_suggested_rate(group, run) for group in groups]
+    if run is not None and "change_learning_rate" not in left_out:
+        groups = [with_own_rate(with_suggested_rate(group, run), run) for group in groups]
     chosen: dict[str, Candidate] = {}
     for candidate in [candidate for group in groups for candidate in group]:
         chosen.setdefault(candidate.label, candidate)
@@ -181,6 +185,52 @@ def with_suggested_rate(candidates: Sequence[Candidate], run: Run) -> list[Candi
         else:
             found.append(candidate)
     return found
+
+
+def with_own_rate(candidates: Sequence[Candidate], run: Run) -> list[Candidate]:
+    """Keep the script's learning rate where a pair exchanges the optimizer for a relative of it.
+
+    In a pair the exchange is for another end than the length of a step, such as a decay that acts on the weights
+    directly: the rate that an author chose for Adam is the better one for AdamW, too, than that which AdamW is usually
+    started with. Alone the exchange stays as it is, for the usual rate may be all that it brings.
+    """
+    rate, kinds = script_rate(run), {str(known.optimizer).lower() for known in run.parameters if known.optimizer}
+    if rate is None or not kinds or not kinds <= RELATIVES or not has_one_rate(run):
+        return list(candidates)
+    own = float(f"{rate:.3g}")
+    text = f"at the script's own rate of {own:g}"
+    return [
+        replace(
+            known,
+            label=f"{known.label}+change_learning_rate:={format_setting(own)}",
+            reason=f"{known.reason}; {text}" if known.reason else text,
+        )
+        if joins_relative(known.label, own)
+        else known
+        for known in candidates
+    ]
+
+
+def joins_relative(label: str, own: float) -> bool:
+    """Whether a pair exchanges the optimizer for one of `RELATIVES` and leaves open at which rate, `own` not its usual.
+
+    Example:
+        >>> labels = ["scale_loss+exchange_optimizer:adamw", "exchange_optimizer:adamw"]
+        >>> [joins_relative(label, 0.003) for label in labels]
+        [True, False]
+    """
+    parts = dict(part.partition(":")[::2] for part in label.split("+"))
+    to = parts.get("exchange_optimizer")
+    is_open = len(parts) > 1 and "change_learning_rate" not in parts
+    return is_open and to in RELATIVES and OPTIMIZERS[str(to)].learning_rate != own
+
+
+def has_one_rate(run: Run) -> bool:
+    """Whether all parameters are trained at one learning rate in every full step."""
+    rates = run.parameter_columns.get("learning_rate")
+    if rates is None or not rates.size:
+        return False
+    return all(len(np.unique(row[np.isfinite(row)])) == 1 for row in rates)
 
 
 def suggested_rate(run: Run) -> float | None:

@@ -4,7 +4,7 @@ What it changes:
     `reduce_regularisation:dropout`: every share of values that is dropped, in dropout modules, attention, recurrent
     layers and functional calls, becomes 0.1 where it is more. `reduce_regularisation:decay`: the weight decay of every
     parameter group becomes 0.0001 where it is more. `reduce_regularisation:both` does both. Without a word it is what
-    the findings name, else both.
+    the findings name, else both. `reduce_regularisation:none` leaves nothing of it in place of these limits.
 
 When it helps:
     Dropout that leaves mostly noise of the signal, most often a share to keep that was given as the share to drop;
@@ -16,12 +16,15 @@ What it costs:
 Source:
     Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 2014, figure 9 (the
     training error is flat below a dropped share of 0.5 and low at 0.1); Krogh and Hertz, "A simple weight decay can
-    improve generalization", NIPS 1991. The two limits are ours: at neither has a network of the lab been held back.
+    improve generalization", NIPS 1991. The two limits are ours. At that decay four networks of four end where they do
+    without (within 2 %). At that share of dropout five networks of seven that tell classes apart end at most a tenth
+    higher, but four autoencoders 21 to 80 % (at 0.05, 10 to 40 %): where few units have to carry all of the signal it
+    bears none, and `none` is raced beside the milder change.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
@@ -33,11 +36,22 @@ from gradiometer.curing.survey import executed_layers
 from gradiometer.errors import CureRefusedError, SettingsError
 from gradiometer.units import format_number
 
-GREATEST_SHARE = 0.1
-"""Share of values that dropout may drop afterwards."""
 
-GREATEST_DECAY = 1e-4
-"""Weight decay that a group may have afterwards."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may be left.
+
+    Attributes:
+        share: Greatest share of values that dropout drops.
+        decay: Greatest weight decay of a group.
+    """
+
+    share: float
+    decay: float
+
+
+USUAL, NOTHING = Limits(share=0.1, decay=1e-4), Limits(share=0.0, decay=0.0)
+"""What a network bears, and nothing of either."""
 
 DROPOUT_CALLS: Mapping[str, tuple[int, str, float]] = {
     **{
@@ -56,10 +70,15 @@ ATTRIBUTES: tuple[tuple[type[nn.Module], str], ...] = (
 """Modules that drop values, and where they keep the share."""
 
 Part = Literal["dropout", "decay", "both"]
+Word = Literal["dropout", "decay", "both", "none"]
 
 
 class ReducedDropout(TorchFunctionMode):
-    """While entered, functional calls drop no more than `GREATEST_SHARE`."""
+    """While entered, functional calls drop no more than a share."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        self.share = share
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -68,9 +87,9 @@ class ReducedDropout(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         position, name, default = DROPOUT_CALLS.get(getattr(func, "__name__", ""), (0, "", 0.0))
         if position and len(args) > position:
-            args = (*args[:position], min(args[position], GREATEST_SHARE), *args[position + 1 :])
+            args = (*args[:position], min(args[position], self.share), *args[position + 1 :])
         elif position:
-            kwargs[name] = min(kwargs.get(name, default), GREATEST_SHARE)
+            kwargs[name] = min(kwargs.get(name, default), self.share)
         return func(*args, **kwargs)
 
 
@@ -82,11 +101,13 @@ class ReductionPlan:
         attributes: Places of modules that drop too much, by the attribute that says how much.
         has_calls: Functional calls drop values.
         decays: Weight decay of each group that has too much.
+        limits: How much is left.
     """
 
     attributes: dict[str, list[str]]
     has_calls: bool
     decays: list[float]
+    limits: Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,44 +115,44 @@ class ReduceRegularisation(Labelled):
     """Lower dropout, weight decay or both.
 
     Attributes:
-        part: Which; None for what the findings name.
+        word: Which, or that nothing is to be left; for that and without a word it is what the findings name.
     """
 
     name: ClassVar[str] = "reduce_regularisation"
     moment: ClassVar[Moment] = "first_forward"
     placement: ClassVar[Placement] = "after_optimizer"
 
-    part: Part | None = None
+    word: Word | None = None
 
     @classmethod
     def parse(cls, setting: str) -> "ReduceRegularisation":
         """Read the word; empty leaves it to the findings.
 
         Raises:
-            SettingsError: It is not one of the three.
+            SettingsError: It is not one of the four.
         """
-        words: dict[str, Part | None] = {"": None, "dropout": "dropout", "decay": "decay", "both": "both"}
+        words: dict[str, Word | None] = {"": None, **{word: word for word in get_args(Word)}}
         if setting not in words:
-            raise SettingsError(f"{cls.name}:{setting} is not understood; write :dropout, :decay or :both")
+            raise SettingsError(f"{cls.name}:{setting} is not understood; write :dropout, :decay, :both or :none")
         return cls(words[setting])
 
     @property
     def setting(self) -> str | None:
         """As it is written behind the name."""
-        return self.part
+        return self.word
 
     def apply(self, patient: Patient) -> str:
         """Set attributes of modules and of groups in place; for functional calls add a mode to the forward modes."""
         plan = self._plan(patient)
         for attribute, places in plan.attributes.items():
             for place in places:
-                setattr(patient.model.get_submodule(place), attribute, GREATEST_SHARE)
+                setattr(patient.model.get_submodule(place), attribute, plan.limits.share)
         if plan.has_calls:
-            patient.forward_modes.append(ReducedDropout())
+            patient.forward_modes.append(ReducedDropout(plan.limits.share))
         if plan.decays and patient.optimizer is not None:
             for group in patient.optimizer.param_groups:
-                if float(group.get("weight_decay", 0.0)) > GREATEST_DECAY:
-                    reduce_decay(group)
+                if float(group.get("weight_decay", 0.0)) > plan.limits.decay:
+                    set_decay(group, plan.limits.decay)
         return in_words(plan)
 
     def _plan(self, patient: Patient) -> ReductionPlan:
@@ -140,17 +161,18 @@ class ReduceRegularisation(Labelled):
         Raises:
             CureRefusedError: There is nothing to reduce.
         """
-        part = self.part or part_named(patient)
-        attributes = strong_dropout(patient.model) if part != "decay" else {}
+        limits = NOTHING if self.word == "none" else USUAL
+        part = part_named(patient) if self.word in (None, "none") else self.word
+        attributes = strong_dropout(patient.model, limits.share) if part != "decay" else {}
         has_calls = part != "decay" and calls_dropout(patient)
         groups = patient.optimizer.param_groups if patient.optimizer is not None and part != "dropout" else []
         decays = [float(group.get("weight_decay", 0.0)) for group in groups]
-        plan = ReductionPlan(attributes, has_calls, [decay for decay in decays if decay > GREATEST_DECAY])
+        plan = ReductionPlan(attributes, has_calls, [decay for decay in decays if decay > limits.decay], limits)
         if plan.attributes or plan.has_calls or plan.decays:
             return plan
         missing = {
-            "dropout": f"no dropout of more than {GREATEST_SHARE:g}",
-            "decay": f"no weight decay of more than {format_number(GREATEST_DECAY)}",
+            "dropout": f"no dropout of more than {limits.share:g}",
+            "decay": f"no weight decay of more than {format_number(limits.decay)}",
         }
         raise CureRefusedError(
             f"there is {' and '.join(text for word, text in missing.items() if part in (word, 'both'))}"
@@ -159,17 +181,19 @@ class ReduceRegularisation(Labelled):
     def snippet(self, patient: Patient) -> str:
         """Assignments to modules and groups, a mode around `model.forward` for functional calls."""
         plan, parts = self._plan(patient), []
+        share, decay = plan.limits.share, plan.limits.decay
         for attribute, places in plan.attributes.items():
-            parts.append(f"for place in {places!r}:\n    model.get_submodule(place).{attribute} = {GREATEST_SHARE!r}\n")
+            parts.append(f"for place in {places!r}:\n    model.get_submodule(place).{attribute} = {share!r}\n")
         if plan.has_calls:
-            parts.append(MODE_CODE + entry_code("ReducedDropout", has_roots=isinstance(patient.model, nn.ModuleDict)))
+            code = MODE_CODE.replace("<SHARE>", repr(share))
+            parts.append(code + entry_code("ReducedDropout", has_roots=isinstance(patient.model, nn.ModuleDict)))
         if plan.decays and patient.optimizer is not None:
             has_tensors = any(isinstance(group.get("weight_decay"), Tensor) for group in patient.optimizer.param_groups)
             change = 'group["weight_decay"]' + (".fill_({})" if has_tensors else " = {}")
             parts.append(
                 "for group in optimizer.param_groups:\n"
-                f'    if float(group.get("weight_decay", 0.0)) > {GREATEST_DECAY!r}:\n'
-                f"        {change.format(repr(GREATEST_DECAY))}\n"
+                f'    if float(group.get("weight_decay", 0.0)) > {decay!r}:\n'
+                f"        {change.format(repr(decay))}\n"
             )
         return "\n\n".join(parts)
 
@@ -188,12 +212,12 @@ def part_named(patient: Patient) -> Part:
     return "decay" if has_decay else "dropout"
 
 
-def strong_dropout(model: nn.Module) -> dict[str, list[str]]:
+def strong_dropout(model: nn.Module, share: float) -> dict[str, list[str]]:
     """Places of modules that drop more than they may, by the attribute that says how much."""
     found: dict[str, list[str]] = {}
     for place, module in model.named_modules():
         for kind, attribute in ATTRIBUTES:
-            if isinstance(module, kind) and float(getattr(module, attribute)) > GREATEST_SHARE:
+            if isinstance(module, kind) and float(getattr(module, attribute)) > share:
                 found.setdefault(attribute, []).append(place)
     return found
 
@@ -211,12 +235,12 @@ def calls_dropout(patient: Patient) -> bool:
     )
 
 
-def reduce_decay(group: dict[str, Any]) -> None:
-    """Lower a group's decay; one that is a tensor is written over."""
+def set_decay(group: dict[str, Any], decay: float) -> None:
+    """Set a group's decay; one that is a tensor is written over."""
     if isinstance(group["weight_decay"], Tensor):
-        group["weight_decay"].fill_(GREATEST_DECAY)
+        group["weight_decay"].fill_(decay)
     else:
-        group["weight_decay"] = GREATEST_DECAY
+        group["weight_decay"] = decay
 
 
 def in_words(plan: ReductionPlan) -> str:
@@ -224,12 +248,12 @@ def in_words(plan: ReductionPlan) -> str:
     parts = []
     places = [place for listed in plan.attributes.values() for place in listed]
     if places:
-        parts.append(f"dropout became {GREATEST_SHARE:g} in {listed_in_words(places)}")
+        parts.append(f"dropout became {plan.limits.share:g} in {listed_in_words(places)}")
     if plan.has_calls:
-        parts.append(f"functional calls drop at most {GREATEST_SHARE:g}")
+        parts.append(f"functional calls drop at most {plan.limits.share:g}")
     if plan.decays:
         former = format_number(max(plan.decays))
-        parts.append(f"weight decay {former} became {format_number(GREATEST_DECAY)} in {len(plan.decays)} group(s)")
+        parts.append(f"weight decay {former} became {format_number(plan.limits.decay)} in {len(plan.decays)} group(s)")
     return "; ".join(parts)
 
 
@@ -245,9 +269,9 @@ class ReducedDropout(TorchFunctionMode):
         kwargs = dict(kwargs or {{}})
         position, name, default = dropout_calls.get(getattr(func, "__name__", ""), (0, "", 0.0))
         if position and len(args) > position:
-            args = (*args[:position], min(args[position], {GREATEST_SHARE!r}), *args[position + 1:])
+            args = (*args[:position], min(args[position], <SHARE>), *args[position + 1:])
         elif position:
-            kwargs[name] = min(kwargs.get(name, default), {GREATEST_SHARE!r})
+            kwargs[name] = min(kwargs.get(name, default), <SHARE>)
         return func(*args, **kwargs)
 
 

@@ -16,6 +16,7 @@ from gradiometer.curing.trials.preludes import resolve_labels
 from gradiometer.curing.trials.sieves import Placed, Race, Standings, control_loss_until, race, remeasure
 from gradiometer.curing.trials.strain import Strain
 from gradiometer.diagnosing import diagnose
+from gradiometer.prescribing import cure_names
 from gradiometer.schema import Finding, Outcome
 from gradiometer.units import format_number
 
@@ -31,6 +32,7 @@ class Attempt:
         diagnosed: The diagnosed run.
         findings: What is to be cured, worst first.
         plan: Steps, seeds and finalists.
+        left_out: Names of cures that are not to be part of a pair.
         standings: Where every candidate stands.
     """
 
@@ -38,6 +40,7 @@ class Attempt:
     diagnosed: Reading
     findings: tuple[Finding, ...]
     plan: Plan
+    left_out: frozenset[str] = frozenset()
     standings: Standings = field(default_factory=Standings)
 
     def resolve(self, labels: Sequence[str]) -> list[str]:
@@ -53,6 +56,10 @@ class Attempt:
         for label, ready in resolved.items():
             self.standings.rename(label, ready)
         return list(dict.fromkeys(resolved.values()))
+
+    def resolve_pairs(self, labels: Sequence[str]) -> list[str]:
+        """As `resolve`, for pairs; those with a part that is left out are not tried."""
+        return self.resolve([label for label in labels if not cure_names(label) & self.left_out])
 
     def shows_fault(self, reading: Reading) -> bool:
         """Whether a training shows the fault: the same condition or cause, or the same failure."""
@@ -77,7 +84,7 @@ def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcom
     bench, plan, standings = attempt.bench, attempt.plan, attempt.standings
     labels = expected(attempt, candidates)
     kept = remeasure(bench, labels, standings) if labels else []
-    kept += remeasure(bench, fresh, standings) if (fresh := attempt.resolve(pairs_for_motion(kept))) else []
+    kept += remeasure(bench, fresh, standings) if (fresh := attempt.resolve_pairs(pairs_for_motion(kept))) else []
     finalists = hold_race(attempt, kept) if kept else []
     if not finalists:
         reason = "no cure went on training any better than the untouched script"
@@ -103,7 +110,7 @@ def hold_race(attempt: Attempt, kept: Sequence[tuple[str, Strain]]) -> Placed:
 
     def find_pairs(placed: Sequence[str], is_cured: bool) -> list[str]:  # noqa: FBT001 - called in one place
         pairs = pairs_after_race(placed, is_cured=is_cured) if placed else pairs_without_winner(kept)
-        return attempt.resolve(pairs)
+        return attempt.resolve_pairs(pairs)
 
     contest = Race(attempt.bench, attempt.diagnosed, attempt.plan, attempt.standings, find_pairs, attempt.shows_fault)
     return race(contest, [label for label, _ in kept])

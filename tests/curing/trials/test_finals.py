@@ -1,5 +1,7 @@
 """The last sieve on trials that are told rather than run."""
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,15 @@ def test_prefers_a_part_that_takes_nearly_as_much_off_the_loss_as_the_whole(tmp_
     engine = ToldEngine({"": 2.0, "a+b": 0.04, "a": 0.06})
     finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
     assert choose_winner(finals) == "a"
+
+
+@pytest.mark.parametrize(("guess", "winner"), [(0.1, "a+b"), (0.0005, "a"), (math.nan, "a")])
+def test_counts_the_gain_from_a_constant_guess_where_the_control_stands_above_it(
+    tmp_path: Path, guess: float, winner: str
+) -> None:
+    engine = ToldEngine({"": 15.0, "a+b": 0.001, "a": 0.11})
+    finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
+    assert choose_winner(replace(finals, guess_loss=guess)) == winner
 
 
 def test_widens_every_interval_for_all_cures_that_were_tried(tmp_path: Path) -> None:

@@ -45,4 +45,5 @@ def test_joins_no_two_cures_of_one_kind_nor_two_that_set_the_length_of_a_step():
 
 def test_knows_how_much_every_cure_changes():
     assert set(CHANGE_SIZES) == set(CURES)
+    assert size_of("reduce_regularisation") < size_of("reduce_regularisation:none")
     assert size_of("change_learning_rate:=0.1") < size_of("exchange_optimizer:adam") < size_of("insert_normalisation")

@@ -4,6 +4,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from curing.trials.told_engine import PLAN, ToldEngine, bench_of, diagnosed
@@ -120,3 +121,40 @@ def test_sends_on_the_smallest_change_that_does_as_well_as_the_best(tmp_path: Pa
     losses = {"insert_normalisation": 0.20, "redraw_weights:he": 0.21, "change_learning_rate:x10": 0.22, "": 2.0}
     finalists = race(contest_of(tmp_path, ToldEngine(losses)), [label for label in losses if label])
     assert [label for label, _ in finalists] == ["insert_normalisation", "change_learning_rate:x10"]
+
+
+RAW = {"": 1000.0, "scale_output_to_targets": 0.01, "redraw_weights:he": 0.5, "change_learning_rate:=3": 1.1}
+"""Targets in raw units: all the others bring 99.9 % of the way down, and that one alone has learned."""
+
+
+def with_guess(contest: Race, guess: float) -> Race:
+    """The same race where the best constant guess is known."""
+    run = contest.diagnosed.run
+    known = replace(run, snapshot_steps=np.array([0]), snapshot_columns={"constant_loss": np.array([guess])})
+    return replace(contest, diagnosed=replace(contest.diagnosed, run=known))
+
+
+def test_sends_nobody_on_who_is_no_better_than_a_constant_guess_where_the_best_is(tmp_path: Path) -> None:
+    engine = ToldEngine({"": 1000.0, "scale_output_to_targets": 0.01, "change_learning_rate:=3": 1.1})
+    contest = with_guess(contest_of(tmp_path, engine), 1.0)
+    finalists = race(contest, [label for label in engine.losses if label])
+    assert [label for label, _ in finalists] == ["scale_output_to_targets"]
+    assert "constant guess" in contest.standings.rankings["change_learning_rate:=3"].detail
+
+
+@pytest.mark.parametrize(
+    ("guess", "expected"),
+    [
+        (1.0, ["scale_output_to_targets", "redraw_weights:he"]),
+        (math.nan, ["scale_output_to_targets", "change_learning_rate:=3"]),
+        (0.005, ["scale_output_to_targets", "change_learning_rate:=3"]),
+    ],
+)
+def test_counts_what_a_cure_brings_from_a_constant_guess_where_the_control_stands_above(
+    tmp_path: Path, guess: float, expected: list[str]
+) -> None:
+    contest = with_guess(contest_of(tmp_path, ToldEngine(RAW)), guess)
+    finalists = race(contest, [label for label in RAW if label])
+    assert [label for label, _ in finalists] == expected
+    assert contest.summit(20, 0.01) == pytest.approx(guess if guess == 1.0 else 980.0)
+    assert contest.summit(20, 2.0) == pytest.approx(980.0)

@@ -10,6 +10,7 @@ from gradiometer.curing.trials.pairing import Reading, are_same_training, with_p
 from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import Plan
 from gradiometer.curing.trials.verdict import SUFFICIENT_SHARE, Comparison, Pair, compare
+from gradiometer.diagnosing.learned_well import constant_loss
 from gradiometer.schema import Ranking
 from gradiometer.units import format_number
 
@@ -26,6 +27,7 @@ class Finals:
         fault_count: Controls that showed the fault again.
         is_one_training: All seeds gave the very same training, so that there is only one.
         tried_count: Cures that were tried in all sieves; every interval is widened for that many.
+        guess_loss: What a constant guess gives, in the controls' mean; nan where it is not known.
     """
 
     controls: tuple[Reading, ...]
@@ -35,6 +37,7 @@ class Finals:
     fault_count: int
     is_one_training: bool
     tried_count: int = 1
+    guess_loss: float = math.nan
 
     @property
     def shows_fault(self) -> bool:
@@ -91,7 +94,15 @@ def hold_finals(
         fault_count=sum(shows_fault(control) for control in in_order),
         is_one_training=is_one_training,
         tried_count=tried_count,
+        guess_loss=math.nan if bench.judges_answers else guess_loss(in_order),
     )
+
+
+def guess_loss(controls: Sequence[Reading]) -> float:
+    """What a constant guess gives, in the mean of the controls that know it; nan where none does."""
+    known = [constant_loss(control.run) for control in controls if control.run is not None]
+    known = [loss for loss in known if math.isfinite(loss)]
+    return sum(known) / len(known) if known else math.nan
 
 
 def compare_with(
@@ -135,8 +146,13 @@ def choose_winner(finals: Finals) -> str | None:
 
 
 def brings_clearly_more(finals: Finals, greater: str, smaller: str) -> bool:
-    """Whether a greater change beats a smaller one as a cure beats the control, and by a share of the whole gain."""
-    gains = [difference_of(finals.comparisons[label]) for label in (greater, smaller)]
+    """Whether a greater change beats a smaller one as a cure beats the control, and by a share of the whole gain.
+
+    Where the controls stand above a constant guess and the greater change gets below it, the gain counts from there: on
+    targets in raw units whatever moves the last bias brings nearly all of the way down to it, and has learned nothing.
+    """
+    height = height_above_guess(finals, greater)
+    gains = [difference_of(finals.comparisons[label]) + height for label in (greater, smaller)]
     if gains[1] <= SUFFICIENT_SHARE * gains[0]:
         return False
     pairs = [
@@ -144,6 +160,14 @@ def brings_clearly_more(finals: Finals, greater: str, smaller: str) -> bool:
         for more, less in zip(finals.treated[greater], finals.treated[smaller], strict=True)
     ]
     return compare(pairs).verdict == "better"
+
+
+def height_above_guess(finals: Finals, label: str) -> float:
+    """How far the controls lie above a constant guess; 0 where they do not, or where a cure does not get below it."""
+    losses = [reading.final_loss for reading in finals.treated[label] if reading.has_trained]
+    treated = sum(losses) / len(losses) if losses else math.inf
+    control = treated - difference_of(finals.comparisons[label])
+    return control - finals.guess_loss if treated < finals.guess_loss < control else 0.0
 
 
 def difference_of(comparison: Comparison) -> float:

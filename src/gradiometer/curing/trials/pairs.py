@@ -47,6 +47,9 @@ CHANGE_SIZES: dict[str, int] = {
 """How much each cure changes of a script: a number of its own (1), what the network starts from or is trained by (2),
 what it computes (3), its parts and the keys of its checkpoints (4). Chosen by us."""
 
+SIZES_WITH_SETTING: dict[str, int] = {"reduce_regularisation:none": 2}
+"""Settings that change more than their cure mostly does: here something is taken away altogether."""
+
 
 def size_of(label: str) -> int:
     """How large a change is: its parts together; a part that is not in the table counts 2.
@@ -54,8 +57,10 @@ def size_of(label: str) -> int:
     Example:
         >>> size_of("change_learning_rate:x0.1"), size_of("exchange_activation:relu+redraw_weights:he")
         (1, 5)
+        >>> size_of("reduce_regularisation"), size_of("reduce_regularisation:none")
+        (1, 2)
     """
-    return sum(CHANGE_SIZES.get(part.partition(":")[0], 2) for part in label.split("+"))
+    return sum(SIZES_WITH_SETTING.get(part, CHANGE_SIZES.get(part.partition(":")[0], 2)) for part in label.split("+"))
 
 
 def pairs_for_motion(remeasured: Sequence[tuple[str, Strain]]) -> list[str]:

@@ -11,6 +11,7 @@ from gradiometer.curing.trials.plan import FINALIST_COUNT, REMEASURE_STEPS, Plan
 from gradiometer.curing.trials.strain import CLEAR_LOSS_SHARE, Strain, strain_of
 from gradiometer.curing.trials.verdict import LEAST_IMPROVEMENT, SUFFICIENT_SHARE
 from gradiometer.curing.trials.wrong_answers import wrong_share
+from gradiometer.diagnosing.learned_well import constant_loss
 from gradiometer.schema import Ranking
 
 RACE_SEED = 0
@@ -151,6 +152,21 @@ class Race:
             self.diagnosed, steps, by_answers=self.bench.judges_answers
         )
 
+    def summit(self, steps: int, best: float) -> float:
+        """The loss from which shares of what a cure brings are taken: the mark, or a constant guess's if that is less.
+
+        A control on targets in raw units stands so far above a constant guess that whatever moves its last bias there
+        brings nearly all of the way down, and has learned nothing. Where the best itself is not below a constant guess,
+        or what that gives is not known, the mark stays.
+
+        Args:
+            steps: Up to where the control is looked at.
+            best: Loss of the best racer.
+        """
+        mark, run = self.mark(steps), self.diagnosed.run
+        guess = math.nan if run is None or self.bench.judges_answers else constant_loss(run)
+        return guess if best < guess < mark else mark
+
 
 Placed = list[tuple[str, Reading]]
 
@@ -173,6 +189,7 @@ def race(contest: Race, labels: Sequence[str]) -> Placed:
             placed = with_pairs(contest, placed, steps)
             placed = with_parts(contest, placed, steps)
         placed = with_smaller(contest, placed, steps)
+        placed = without_guesses(contest, placed, steps) if is_last else placed
         for label, reading in placed[most:]:
             standings.note(label, "race", reading, "others were better in the race")
         placed = placed[:most]
@@ -213,8 +230,8 @@ def with_parts(contest: Race, placed: Placed, steps: int) -> Placed:
     parts = [part for part in (*leader.split("+"), leader.rpartition("+")[0]) if part != leader]
     raced = {label for label, ranking in contest.standings.rankings.items() if ranking.sieve == "race"}
     known |= dict(heat(contest, [part for part in dict.fromkeys(parts) if part not in raced], steps))
-    mark = contest.mark(steps)
-    near = mark - NEAR_SHARE * (mark - best.final_loss)
+    summit = contest.summit(steps, best.final_loss)
+    near = summit - NEAR_SHARE * (summit - best.final_loss)
     rivals = [part for part in dict.fromkeys(parts) if part in known and known[part].final_loss <= near]
     rivals.sort(key=lambda part: (part.count("+"), known[part].final_loss))
     order = [leader, *rivals, *(label for label in known if label != leader and label not in rivals)]
@@ -226,13 +243,26 @@ def with_smaller(contest: Race, placed: Placed, steps: int) -> Placed:
     if len(placed) < 2:
         return placed
     leader, best = placed[0]
-    mark = contest.mark(steps)
-    enough = mark - SUFFICIENT_SHARE * (mark - best.final_loss)
+    summit = contest.summit(steps, best.final_loss)
+    enough = summit - SUFFICIENT_SHARE * (summit - best.final_loss)
     smaller = [one for one in placed[1:] if size_of(one[0]) < size_of(leader) and one[1].final_loss <= enough]
     if not smaller:
         return placed
     second = min(smaller, key=lambda one: (size_of(one[0]), one[1].final_loss))
     return [placed[0], second, *(one for one in placed[1:] if one is not second)]
+
+
+def without_guesses(contest: Race, placed: Placed, steps: int) -> Placed:
+    """Leave out who is no better than a constant guess, where the best is and the control stands above both."""
+    if not placed:
+        return placed
+    summit = contest.summit(steps, placed[0][1].final_loss)
+    if summit == contest.mark(steps):
+        return placed
+    for label, reading in placed:
+        if reading.final_loss >= summit:
+            contest.standings.note(label, "race", reading, "it ends no better than a constant guess")
+    return [one for one in placed if one[1].final_loss < summit]
 
 
 def control_loss_until(control: Reading, steps: int, *, by_answers: bool = False) -> float:
