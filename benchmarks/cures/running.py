@@ -32,7 +32,7 @@ from benchmarks.cures.trainings import (
 )
 from benchmarks.truth.families import draw_setup
 from benchmarks.truth.results import Result
-from gradiometer.curing.case import TRYING_SEVERITIES
+from gradiometer.curing.trials.faults import SERIOUS_SEVERITIES
 from gradiometer.curing.trials.pairing import Reading
 
 ANSWERS = (0, 3)
@@ -84,7 +84,7 @@ def treat(
     treated = Treated(
         outcome=answer["outcome"],
         cures=tuple(answer["cures"]),
-        conditions=tuple(row["condition"] for row in answer["findings"] if row["severity"] in TRYING_SEVERITIES),
+        conditions=tuple(row["condition"] for row in answer["findings"] if row["severity"] in SERIOUS_SEVERITIES),
         detail=str(answer.get("detail") or ""),
         ranking=tuple(ranking_line(row) for row in answer.get("ranking") or ()),
         seconds=seconds,
