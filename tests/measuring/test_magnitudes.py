@@ -1,6 +1,7 @@
 """Histograms of gradients, weights and updates through `watch`, against numpy's own logarithm of every element."""
 
 import math
+import warnings
 from collections import Counter
 
 import numpy as np
@@ -146,3 +147,19 @@ def test_counts_complex_parameters() -> None:
     ratios = [float((value.detach() - old).abs().norm() / old.abs().norm()) for value, old in pairs]
     found = watching.run.parameter_columns["update_ratio"][-1]
     assert sorted(found.tolist()) == pytest.approx(sorted(ratios), rel=1e-4)
+
+
+def test_says_nothing_of_weights_whose_squares_overflow() -> None:
+    """Large parameters are sampled; the sample's norm is taken again in double precision, without a warning."""
+    model = nn.Linear(400, 400)
+    with torch.no_grad():
+        model.weight.mul_(1e22)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with warnings.catch_warnings(record=True) as said, watch(model, optimizer) as watching:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.ones(4, 400)).sum().backward()
+            optimizer.step()
+    assert [str(warning.message) for warning in said] == []
+    assert watching.run.step_count == 3

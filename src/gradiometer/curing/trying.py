@@ -13,7 +13,15 @@ from gradiometer.curing.trials.pairing import Reading
 from gradiometer.curing.trials.pairs import pairs_after_race, pairs_for_motion, pairs_without_winner
 from gradiometer.curing.trials.plan import Plan
 from gradiometer.curing.trials.preludes import resolve_labels
-from gradiometer.curing.trials.sieves import Placed, Race, Standings, control_loss_until, race, remeasure
+from gradiometer.curing.trials.sieves import (
+    Placed,
+    Race,
+    Standings,
+    control_loss_until,
+    race,
+    race_of_slow_starters,
+    remeasure,
+)
 from gradiometer.curing.trials.strain import Strain
 from gradiometer.diagnosing import diagnose
 from gradiometer.prescribing import cure_names
@@ -88,7 +96,7 @@ def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcom
     finalists = hold_race(attempt, kept) if kept else []
     if not finalists:
         reason = "no cure went on training any better than the untouched script"
-        steps = f"{plan.race_steps[-1]} steps" if kept else "the first steps"
+        steps = f"{plan.steps} steps" if kept else "the first steps"
         return Outcome("not shown", ranking=standings.in_order(), detail=f"{reason} in {steps}"), ()
     names = [label for label, _ in finalists]
     alone = {label: parts_alone(label, attempt) for label in names}
@@ -113,7 +121,7 @@ def hold_race(attempt: Attempt, kept: Sequence[tuple[str, Strain]]) -> Placed:
         return attempt.resolve_pairs(pairs)
 
     contest = Race(attempt.bench, attempt.diagnosed, attempt.plan, attempt.standings, find_pairs, attempt.shows_fault)
-    return race(contest, [label for label, _ in kept])
+    return race(contest, [label for label, _ in kept]) or race_of_slow_starters(contest)
 
 
 def parts_alone(label: str, attempt: Attempt) -> str:

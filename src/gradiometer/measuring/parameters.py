@@ -193,7 +193,8 @@ class ParameterWatch:
             found = self.found[id(watched.tensor)]
             found.weight_norm, found.weight_nonfinite = norm, nonfinite
             found.sampled_weights = take_sample(watched.tensor, watched.sample)
-            found.sampled_norm = found.weight_norm if watched.sample is None else norm_of(found.sampled_weights)
+            with np.errstate(all="ignore"):
+                found.sampled_norm = found.weight_norm if watched.sample is None else norm_of(found.sampled_weights)
 
     def after_update(self, tensors: Iterable[Tensor]) -> None:
         """Measure how far an update moved these parameters."""

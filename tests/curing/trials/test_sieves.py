@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from curing.trials.told_engine import PLAN, ToldEngine, bench_of, diagnosed
-from gradiometer.curing.trials.sieves import Race, Standings, race, remeasure
+from gradiometer.curing.trials.sieves import Race, Standings, race, race_of_slow_starters, remeasure
 
 
 def contest_of(tmp_path: Path, engine: ToldEngine, pairs: tuple[str, ...] = ()) -> Race:
@@ -38,6 +38,19 @@ def test_lets_the_better_half_race_on(tmp_path: Path) -> None:
 def test_sends_nobody_on_who_is_no_better_than_the_control(tmp_path: Path) -> None:
     engine = ToldEngine({"": 1.0, "a": 1.0, "b": math.inf, "c": 0.99})
     assert race(contest_of(tmp_path, engine), ["a", "b", "c"]) == []
+
+
+def test_races_the_nearest_over_a_whole_trial_where_nobody_was_better_in_a_part_of_one(tmp_path: Path) -> None:
+    losses = {"": 2.0, "a": 0.5, "b": 2.0, "c": 2.1, "d": 2.2, "e": 2.3, "f": math.inf}
+    contest = contest_of(tmp_path, ToldEngine(losses, waking={"a": 22}))
+    labels = [label for label in losses if label]
+    assert race(contest, labels) == []
+    contest.bench.engine.asked.clear()
+    finalists = race_of_slow_starters(contest)
+
+    assert [label for label, _ in finalists] == ["a"]
+    assert sorted(contest.bench.engine.asked) == ["a", "b", "c", "d"]
+    assert contest.standings.rankings["b"].detail == "no better than the control after 40 steps"
 
 
 def test_sends_on_whoever_goes_on_training_where_the_control_is_lost(tmp_path: Path) -> None:

@@ -25,11 +25,13 @@ class ToldEngine:
     Attributes:
         losses: Final loss by label, "" for the control.
         batches: What tells batches apart, by label.
+        waking: Step from which on the loss is what is told, by label; 3 for the others.
         asked: Labels that were run, in order.
     """
 
     losses: dict[str, float]
     batches: dict[str, str] = field(default_factory=dict)
+    waking: dict[str, int] = field(default_factory=dict)
     is_seeded: bool = True
     asked: list[str] = field(default_factory=list)
 
@@ -46,7 +48,7 @@ class ToldEngine:
         with RunWriter(spec.run_file) as writer:
             writer.add_facts({"status": "stopped", "initial_weights_fingerprint": str(spec.seed * self.is_seeded)})
             for step in range(steps):
-                value = 2.0 if step < 3 else loss
+                value = 2.0 if step < self.waking.get(label, 3) else loss
                 is_finite = math.isfinite(value)
                 entry = ("train.py:1", value if is_finite else None, 1, int(not is_finite))
                 batch = f"{spec.seed} {step} {self.batches.get(label, '')}"

@@ -14,6 +14,9 @@ from gradiometer.curing.trials.wrong_answers import wrong_share
 from gradiometer.diagnosing.learned_well import constant_loss
 from gradiometer.schema import Ranking
 
+MOST_SLOW = 4
+"""Cures that are raced once more where none was better: they cost less than the trials that were planned for."""
+
 RACE_SEED = 0
 """Seed of the run that is diagnosed and of the race, whose control it is."""
 
@@ -195,6 +198,24 @@ def race(contest: Race, labels: Sequence[str]) -> Placed:
         placed = placed[:most]
         racers = [label for label, _ in placed]
     return placed
+
+
+def race_of_slow_starters(contest: Race) -> Placed:
+    """Where nobody was better so far: the nearest once more, over the whole length of a trial.
+
+    A recurrent network under a rate that cures it may stand as still as its control for some hundred steps. The trials
+    that the plan has paid for were not spent.
+    """
+    rankings, steps = contest.standings.rankings, contest.plan.steps
+    lost = [
+        (ranking.final_loss, label)
+        for label, ranking in rankings.items()
+        if ranking.sieve == "race" and ranking.final_loss is not None and math.isfinite(ranking.final_loss)
+    ]
+    if steps <= contest.plan.race_steps[-1] or not lost:
+        return []
+    nearest = [label for _, label in sorted(lost)[:MOST_SLOW]]
+    return race(replace(contest, plan=replace(contest.plan, race_steps=(steps,))), nearest)
 
 
 def heat(contest: Race, labels: Sequence[str], steps: int) -> Placed:
