@@ -7,6 +7,7 @@
     ├── ScriptError           the script can't be run: not there, not Python, or it fails before it trains
     ├── NoTrainingError       no optimizer step was seen; the message lists what was looked for
     ├── CureRefusedError      a cure doesn't fit this network or this moment; the message says why
+    ├── DataError             a data set of the lab is not at hand; the message says how to get it
     └── SettingsError         a setting or an option has a value that is not allowed
 
 The command line prints a GradiometerError as one sentence and ends with exit code 2; every other exception that
@@ -40,6 +41,10 @@ class NoTrainingError(GradiometerError):
 
 class CureRefusedError(GradiometerError):
     """A cure does not fit this network, or can't be applied at this moment."""
+
+
+class DataError(GradiometerError):
+    """A data set of the lab can't be loaded."""
 
 
 class SettingsError(GradiometerError):

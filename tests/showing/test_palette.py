@@ -11,13 +11,15 @@ from gradiometer.showing.palette import (
     DEPTH_SCALE,
     FRONTIER_COLOUR,
     LIGHT_GROUND,
+    LINE_COLOURS,
     MARK_COLOUR,
     TEXT_COLOUR,
     TREATED_COLOUR,
     channels,
 )
 
-LINE_COLOURS = {
+DRAWN_COLOURS = {
+    *LINE_COLOURS,
     *CAUSE_COLOURS.values(),
     *(colour for _, colour in DEPTH_SCALE),
     CONTROL_COLOUR,
@@ -58,7 +60,7 @@ def lab(light: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("ground", [LIGHT_GROUND, DARK_GROUND])
-@pytest.mark.parametrize("colour", sorted(LINE_COLOURS))
+@pytest.mark.parametrize("colour", sorted(DRAWN_COLOURS))
 def test_draws_in_colours_that_stand_out_from_light_and_dark_pages(colour: str, ground: str) -> None:
     assert contrast(colour, ground) >= 3.0
 
@@ -69,6 +71,12 @@ def test_keeps_causes_apart_for_every_reader(reader: str) -> None:
     for one, other in combinations(seen, 2):
         # 20 is about eight times the least difference that can be seen side by side (2.3, Mahy et al. 1994).
         assert np.linalg.norm(seen[one] - seen[other]) > 20.0, (one, other)
+
+
+@pytest.mark.parametrize("reader", sorted(SEEN_BY))
+def test_keeps_lines_apart_for_every_reader(reader: str) -> None:
+    seen = [lab(SEEN_BY[reader] @ linear_light(colour)) for colour in LINE_COLOURS]
+    assert min(np.linalg.norm(one - other) for one, other in combinations(seen, 2)) > 20.0
 
 
 def test_has_a_word_for_every_coloured_cause() -> None:

@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "compare": "Say what changed between two recorded runs, for better or worse.",
     "report": "Write a recorded run as one HTML page.",
     "theory": "Say how deep a network may be, and at which learning rate, before it is trained.",
+    "lab": "Conduct the field's classic experiments, published beside measured.",
     "runs": "List or clean the folder of run files.",
     "docs": "Say what a condition is: what is found, why it matters, what cures it.",
 }

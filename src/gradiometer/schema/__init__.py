@@ -5,13 +5,28 @@ Written while a script trains: `Layer` and `Parameter` (what there is), `Snapsho
 measurements, which take turns on full steps, `Turn`, `ExampleStats`, `TimeFade`, `OctaveHistogram`, `UnitMarks`.
 Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`, `Endpoint`,
 `Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation); `Comparison` with
-`Change` (what differs between two runs).
+`Change` (what differs between two runs). What an experiment of the lab found: `ExperimentReport` with `Row`, and
+`Section` of `Chart`, `HeatMap`, `PictureGrid` and `Table`.
 
 Conventions: a number that was not measured is None in a noun and nan in a column of a `Run`. What was not finite is
 counted in a field of its own, so that "not measured" and "NaN" can't be confused. Levels and gains are in dB.
 """
 
 from gradiometer.schema.compared import Change, Comparison, ComparisonVerdict, Direction
+from gradiometer.schema.experimented import (
+    Chart,
+    ExperimentReport,
+    HeatMap,
+    Line,
+    Part,
+    Picture,
+    PictureGrid,
+    Row,
+    RowVerdict,
+    Section,
+    Standing,
+    Table,
+)
 from gradiometer.schema.judged import (
     SEVERITIES,
     Cause,
@@ -76,6 +91,7 @@ __all__ = [
     "STEP_COLUMNS",
     "Cause",
     "Change",
+    "Chart",
     "Comparison",
     "ComparisonVerdict",
     "Contrast",
@@ -86,10 +102,13 @@ __all__ = [
     "Event",
     "Evidence",
     "ExampleStats",
+    "ExperimentReport",
     "Finding",
     "FloatArray",
+    "HeatMap",
     "Layer",
     "LayerStats",
+    "Line",
     "LossSeries",
     "OctaveHistogram",
     "Operation",
@@ -97,15 +116,23 @@ __all__ = [
     "OutcomeVerdict",
     "Parameter",
     "ParameterStats",
+    "Part",
     "Phase",
+    "Picture",
+    "PictureGrid",
     "Prediction",
     "Ranking",
     "Replay",
     "Role",
+    "Row",
+    "RowVerdict",
     "Run",
+    "Section",
     "Severity",
     "Snapshot",
+    "Standing",
     "StepStats",
+    "Table",
     "TensorRange",
     "TimeFade",
     "Trial",

@@ -45,6 +45,9 @@ GRID_COLOUR = "rgba(128,136,148,0.25)"
 BAND_COLOUR = "rgba(0,158,115,0.16)"
 FRONTIER_BAND_COLOUR = "rgba(213,94,0,0.16)"
 
+LINE_COLOURS: tuple[str, ...] = ("#005ae1", "#d55e00", "#4ba569", "#874ba5", "#7f868f")
+"""Lines of one chart, in their order; where there are more, marks tell those of one colour apart."""
+
 LEVEL_SCALE: list[tuple[float, str]] = [
     (0.0, "#08306b"),
     (0.25, "#2f7fbf"),
@@ -61,6 +64,17 @@ DEPTH_SCALE: list[tuple[float, str]] = [(0.0, "#2f83c7"), (0.5, "#8f7f9c"), (1.0
 
 SHARE_SCALE: list[tuple[float, str]] = [(0.0, "rgba(47,131,199,0.12)"), (0.4, "#2f83c7"), (1.0, "#dd7300")]
 """Shares of a whole: hardly a colour where there is little, blue, orange where most of it is."""
+
+AMOUNT_SCALE: list[tuple[float, str]] = [
+    (0.0, "#00224e"),
+    (0.25, "#434e6c"),
+    (0.5, "#7d7c78"),
+    (0.75, "#bcae6c"),
+    (1.0, "#fee838"),
+]
+"""Amounts: dark blue where there is little, bright yellow where there is much, evenly bright between; five stops of
+cividis (J. R. Nuñez, C. R. Anderton, R. S. Renslow, "Optimizing colormaps with consideration for color vision
+deficiency", PLOS ONE 2018)."""
 
 SATURATED_SCALE: list[tuple[float, str]] = [(0.0, "rgba(128,136,148,0.14)"), (1.0, "#874ba5")]
 DEAD_SCALE: list[tuple[float, str]] = [(0.0, "rgba(128,136,148,0.14)"), (1.0, "#d55e00")]

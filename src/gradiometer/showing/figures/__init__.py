@@ -1,4 +1,4 @@
-"""Figures: pure functions from a run to a picture, one per file.
+"""Figures: pure functions from a run, a theory or a finding of the lab to a picture, one per file.
 
 `describe_<name>` gives the picture as plain dictionaries (what the report embeds, without importing plotly);
 `draw_<name>` gives the same as a plotly figure, for notebooks.
@@ -6,6 +6,8 @@
 
 from gradiometer.showing.figures.example_norms import describe_example_norms, draw_example_norms
 from gradiometer.showing.figures.gain_ladder import describe_gain_ladder, draw_gain_ladder
+from gradiometer.showing.figures.lab_chart import describe_lab_chart, draw_lab_chart
+from gradiometer.showing.figures.lab_heat_map import describe_lab_heat_map, draw_lab_heat_map
 from gradiometer.showing.figures.layer_heatmap import describe_layer_heatmap, draw_layer_heatmap
 from gradiometer.showing.figures.learning_speed import describe_learning_speed, draw_learning_speed
 from gradiometer.showing.figures.loss_and_updates import describe_loss_and_updates, draw_loss_and_updates
@@ -19,6 +21,8 @@ from gradiometer.showing.figures.unit_map import describe_unit_map, draw_unit_ma
 __all__ = [
     "describe_example_norms",
     "describe_gain_ladder",
+    "describe_lab_chart",
+    "describe_lab_heat_map",
     "describe_layer_heatmap",
     "describe_learning_speed",
     "describe_loss_and_updates",
@@ -30,6 +34,8 @@ __all__ = [
     "describe_unit_map",
     "draw_example_norms",
     "draw_gain_ladder",
+    "draw_lab_chart",
+    "draw_lab_heat_map",
     "draw_layer_heatmap",
     "draw_learning_speed",
     "draw_loss_and_updates",

@@ -1,0 +1,1 @@
+"""How well does a network learn by backpropagation written out, and how fast?"""

@@ -1,0 +1,1 @@
+"""What do batch size and learning rate do to the way down the cost surface?"""

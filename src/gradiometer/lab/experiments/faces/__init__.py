@@ -1,0 +1,1 @@
+"""What do early and late layers see, in a healthy network and in a starved one?"""

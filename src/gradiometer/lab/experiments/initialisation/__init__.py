@@ -1,0 +1,1 @@
+"""How deep can a network be trained, and how does that depend on its first weights?"""

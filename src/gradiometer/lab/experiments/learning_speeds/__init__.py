@@ -1,0 +1,1 @@
+"""How much slower do early layers learn than late ones?"""

@@ -1,0 +1,1 @@
+"""How far back does a recurrent network remember, and which one learns to?"""

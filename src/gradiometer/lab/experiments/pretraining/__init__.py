@@ -1,0 +1,1 @@
+"""Does learning layer by layer first rescue a deep network?"""

@@ -1,0 +1,1 @@
+"""The lab's reference networks, one kind to a file."""
