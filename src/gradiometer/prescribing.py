@@ -55,6 +55,7 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
         "change_learning_rate:x10",
         "change_learning_rate:x0.01",
         "change_learning_rate:x100",
+        "exchange_optimizer:momentum",
         "clip_gradients",
         "exchange_optimizer:adam",
         "warm_up_learning_rate",
@@ -137,6 +138,7 @@ PRESCRIPTIONS: dict[str, tuple[str, ...]] = {
     ),
     "optimizer": (
         "change_learning_rate:range",
+        "exchange_optimizer:momentum",
         "exchange_optimizer:adam",
         "exchange_optimizer:sgd",
         "warm_up_learning_rate",

@@ -117,6 +117,14 @@ def test_brings_a_rate_to_be_found_where_the_script_s_is_far_above_what_the_dept
     assert "layers bear a learning rate" in found[0].reason
 
 
+@pytest.mark.parametrize(("momentum", "is_lowered"), [(None, False), (0.9, False), (0.99, True)])
+def test_lowers_a_momentum_only_where_it_is_more_than_usual(tmp_path, momentum, is_lowered):
+    run = run_of(tmp_path, nn.Tanh, 3, steps=2)
+    run = replace(run, facts={**run.facts, "optimizers": [{"kind": "SGD", "settings": {"momentum": momentum}}]})
+    labels = [known.label for known in choose_candidates([finding("thrashing", "learning_rate")], run, most=50)]
+    assert ("exchange_optimizer:momentum" in labels) == is_lowered
+
+
 def test_brings_no_rate_where_rates_are_left_out(tmp_path):
     deep = run_of(tmp_path, nn.Tanh, DEEP_LAYERS + 20, rate=1.0, steps=2)
     found = finding("stuck", "weight_scale")

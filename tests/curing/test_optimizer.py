@@ -123,16 +123,18 @@ def test_leaves_the_old_optimizer_whole_where_the_new_one_does_not_take_its_para
     assert optimizer.__dict__ == before
 
 
-def test_gives_plain_descent_a_momentum_and_leaves_the_rest():
+@pytest.mark.parametrize("before", [0.0, 0.99])
+def test_gives_descent_the_usual_momentum_and_leaves_the_rest(before):
     mine, theirs = fresh_model("sigmoid_stack"), fresh_model("sigmoid_stack")
-    exchanged, new = SGD(mine.parameters(), lr=0.1), SGD(theirs.parameters(), lr=0.1, momentum=0.9)
-    assert "0.9" in cured(mine, exchanged, "momentum")
+    exchanged = SGD(mine.parameters(), lr=0.1, momentum=before)
+    new = SGD(theirs.parameters(), lr=0.1, momentum=0.9)
+    assert f"0.9 instead of {before:g}" in cured(mine, exchanged, "momentum")
     train(mine, exchanged, [])
     train(theirs, new, [])
     assert same_bits(mine.state_dict(), theirs.state_dict())
 
     written = fresh_model("sigmoid_stack")
-    optimizer = SGD(written.parameters(), lr=0.1)
+    optimizer = SGD(written.parameters(), lr=0.1, momentum=before)
     exec(parse_cure("exchange_optimizer:momentum").snippet(Patient(written, optimizer)), {"optimizer": optimizer})
     train(written, optimizer, [])
     assert same_bits(written.state_dict(), mine.state_dict())

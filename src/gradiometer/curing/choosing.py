@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradiometer.curing.optimizer import OPTIMIZERS
+from gradiometer.curing.optimizer import MOMENTUM, OPTIMIZERS, USUAL_MOMENTUM
 from gradiometer.curing.trials.strain import ILL_DB
+from gradiometer.diagnosing.update_shares import momentum_of
 from gradiometer.forecasting import forecast_level
 from gradiometer.gain_budget import gain_budget, is_normalising
 from gradiometer.prescribing import cure_names, cures_for
@@ -133,9 +134,17 @@ def prescribed(finding: Finding) -> list[Candidate]:
 
 
 def has_something_to_act_on(label: str, run: Run) -> bool:
-    """Whether the run has layers of the kinds that every part of a cure acts on."""
+    """Whether the run has layers of the kinds that every part of a cure acts on, and a momentum to be lowered."""
     kinds = {layer.kind for layer in run.layers}
+    if f"exchange_optimizer:{MOMENTUM}" in label.split("+") and greatest_momentum(run) <= USUAL_MOMENTUM:
+        return False
     return all(kinds & ACTS_ON[name] for name in cure_names(label) if name in ACTS_ON)
+
+
+def greatest_momentum(run: Run) -> float:
+    """The greatest momentum of the run's optimizers; 0 where they have none."""
+    kinds = {str(known.optimizer) for known in run.parameters if known.optimizer}
+    return max((momentum_of(run, kind) for kind in kinds), default=0.0)
 
 
 def ordered_by_theory(candidates: Sequence[Candidate], run: Run) -> list[Candidate]:

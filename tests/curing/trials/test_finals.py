@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from curing.trials.told_engine import PLAN, ToldEngine, bench_of
-from gradiometer.curing.trials.finals import choose_winner, hold_finals
+from gradiometer.curing.trials.finals import choose_winner, hold_finals, pairs_of
+from gradiometer.curing.trials.verdict import compare
 
 
 def test_proves_a_cure_and_prefers_the_smaller_change(tmp_path: Path) -> None:
@@ -64,6 +65,52 @@ def test_counts_the_gain_from_a_constant_guess_where_the_control_stands_above_it
     engine = ToldEngine({"": 15.0, "a+b": 0.001, "a": 0.11})
     finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
     assert choose_winner(replace(finals, guess_loss=guess)) == winner
+
+
+WILD = {("", seed): factor for seed, factor in enumerate((0.2, 1.8, 0.6, 1.5, 0.3, 1.2, 1.0, 0.8, 1.4, 0.5), start=1)}
+"""Controls that differ as much from seed to seed as a training does that a rate is somewhat too large for."""
+
+
+def test_trains_the_spare_seeds_where_the_first_do_not_show_what_they_point_to(tmp_path: Path) -> None:
+    plan = replace(PLAN, spare_seeds=tuple(range(4, 11)))
+    engine = ToldEngine({"": 2.0, "a": 0.1}, wobble=WILD)
+    finals = hold_finals(bench_of(tmp_path / "spare", engine), ["a"], plan, lambda control: True)
+    without = hold_finals(bench_of(tmp_path / "none", engine), ["a"], PLAN, lambda control: True)
+
+    assert without.comparisons["a"].verdict == "not shown"
+    assert finals.comparisons["a"].verdict == "better"
+    assert finals.comparisons["a"].confidence == pytest.approx(0.99)
+    assert [control.spec.seed for control in finals.controls] == list(range(1, 11))
+    assert finals.match_of("a").comparison_count == 1
+
+
+@pytest.mark.parametrize(
+    ("losses", "has_fault"),
+    [({"": 2.0, "a": 0.1}, True), ({"": 2.0, "a": 2.5}, True), ({"": 2.0, "a": 1.9}, False)],
+)
+def test_looks_no_second_time_where_all_is_said(tmp_path: Path, losses: dict[str, float], has_fault: bool) -> None:
+    """Proved at the first look; no better in the mean; a fault that the controls do not show."""
+    plan = replace(PLAN, spare_seeds=tuple(range(4, 11)))
+    wobble = {} if losses["a"] == 0.1 else WILD
+    engine = ToldEngine(losses, wobble=wobble)
+    finals = hold_finals(bench_of(tmp_path, engine), ["a"], plan, lambda control: has_fault)
+
+    assert len(finals.controls) == len(PLAN.seeds)
+    assert finals.comparisons["a"].confidence == pytest.approx(0.96)
+
+
+def test_does_not_take_a_control_for_come_apart_that_began_with_an_easy_example(tmp_path: Path) -> None:
+    """A single example's loss is no measure of where a training began; a constant guess's is."""
+    engine = ToldEngine({"": 1.2, "a": 0.5}, starts={"": 0.01, "a": 0.01})
+    finals = hold_finals(bench_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
+    controls = {control.spec.seed: control for control in finals.controls}
+    (blind,) = {pair.control_start for pair in pairs_of(finals.treated["a"], controls, math.nan)}
+    (seeing,) = {pair.control_start for pair in pairs_of(finals.treated["a"], controls, 1.0)}
+
+    assert blind == pytest.approx(0.01)
+    assert seeing == 1.0
+    assert compare(pairs_of(finals.treated["a"], controls, math.nan)).verdict != "better"
+    assert compare(pairs_of(finals.treated["a"], controls, 1.0)).verdict == "better"
 
 
 def test_widens_every_interval_for_all_cures_that_were_tried(tmp_path: Path) -> None:

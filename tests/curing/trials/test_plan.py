@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,18 @@ def test_never_ends_a_trial_before_the_fault_shows() -> None:
 
     assert plan.steps == 385
     assert plan.race_steps == (385,)
+
+
+def test_keeps_seeds_to_spare_where_the_time_is_enough_for_them() -> None:
+    plan = make_plan(Wishes(workers=2), FAST, 8)
+    spare = len(plan.spare_seeds)
+    trainings = math.ceil(3 * spare / 2) * (FAST.startup_seconds + plan.steps * FAST.step_seconds)
+
+    assert plan.spare_seeds == tuple(range(6, 6 + spare))
+    assert 3 <= spare <= 10
+    assert plan.seconds + trainings <= Wishes().total_seconds
+    assert make_plan(Wishes(workers=2, seconds=plan.seconds + 2.0), FAST, 8).spare_seeds == ()
+    assert make_plan(Wishes(workers=2, seeds=4), FAST, 8).spare_seeds == ()
 
 
 def test_does_what_was_asked_for_whatever_that_takes() -> None:

@@ -25,12 +25,16 @@ class ToldEngine:
     Attributes:
         losses: Final loss by label, "" for the control.
         batches: What tells batches apart, by label.
+        wobble: What the loss is multiplied by, by label and seed; 1 for the others.
+        starts: Loss of the first three steps, by label; 2 for the others.
         waking: Step from which on the loss is what is told, by label; 3 for the others.
         asked: Labels that were run, in order.
     """
 
     losses: dict[str, float]
     batches: dict[str, str] = field(default_factory=dict)
+    wobble: dict[tuple[str, int], float] = field(default_factory=dict)
+    starts: dict[str, float] = field(default_factory=dict)
     waking: dict[str, int] = field(default_factory=dict)
     is_seeded: bool = True
     asked: list[str] = field(default_factory=list)
@@ -45,10 +49,11 @@ class ToldEngine:
         self.asked.append(label)
         steps = spec.step_limit or 40
         loss = self.losses[label] * (1.0 + 0.01 * spec.seed * self.is_seeded)
+        loss *= self.wobble.get((label, spec.seed), 1.0)
         with RunWriter(spec.run_file) as writer:
             writer.add_facts({"status": "stopped", "initial_weights_fingerprint": str(spec.seed * self.is_seeded)})
             for step in range(steps):
-                value = 2.0 if step < self.waking.get(label, 3) else loss
+                value = self.starts.get(label, 2.0) if step < self.waking.get(label, 3) else loss
                 is_finite = math.isfinite(value)
                 entry = ("train.py:1", value if is_finite else None, 1, int(not is_finite))
                 batch = f"{spec.seed} {step} {self.batches.get(label, '')}"

@@ -9,10 +9,39 @@ from gradiometer.curing.trials.contrasting import Match
 from gradiometer.curing.trials.pairing import Reading, are_same_training, with_pairing
 from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import Plan
-from gradiometer.curing.trials.verdict import SUFFICIENT_SHARE, Comparison, Pair, compare
+from gradiometer.curing.trials.verdict import (
+    CONFIDENCE,
+    FIRST_LOOK,
+    SECOND_LOOK,
+    SUFFICIENT_SHARE,
+    Comparison,
+    Pair,
+    compare,
+)
 from gradiometer.diagnosing.learned_well import constant_loss
 from gradiometer.schema import Ranking
 from gradiometer.units import format_number
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a finalist is compared.
+
+    Attributes:
+        is_paired: Every pair saw the same batches.
+        is_one_training: All seeds gave the very same training.
+        tried_count: Cures that were tried in all sieves.
+        confidence: Confidence of all intervals of this look together.
+    """
+
+    is_paired: bool
+    is_one_training: bool
+    tried_count: int
+    confidence: float
+
+
+Table = dict[int, list[Reading]]
+"""Seed to its trainings: the control, then every finalist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +88,9 @@ def hold_finals(
 ) -> Finals:
     """Third sieve: finalists against the untouched control, several seeds, same data.
 
+    Where the plan has seeds to spare and nothing is proved that points the right way, these are trained, too, and all
+    seeds are looked at once more. The two looks share what chance is allowed.
+
     Args:
         bench: Where trials are run.
         labels: The finalists.
@@ -67,15 +99,43 @@ def hold_finals(
         tried_count: Cures that were tried in all sieves, these among them.
     """
     tried_count = max(tried_count, len(labels))
+    table = run_seeds(bench, labels, plan, plan.seeds)
+    first = FIRST_LOOK if plan.spare_seeds else CONFIDENCE
+    finals = finals_of(bench, labels, table, shows_fault, tried_count, first)
+    if not plan.spare_seeds or not is_worth_another_look(finals):
+        return finals
+    table |= run_seeds(bench, labels, plan, plan.spare_seeds)
+    return finals_of(bench, labels, table, shows_fault, tried_count, SECOND_LOOK)
+
+
+def run_seeds(bench: Bench, labels: Sequence[str], plan: Plan, seeds: Sequence[int]) -> Table:
+    """Train the control and every finalist with some seeds."""
     entrants = (None, *labels)
     # One step more lets a training that would end here end by itself, with the evaluation after its last step.
     steps = plan.steps + plan.is_whole
-    specs = [bench.trial(label, seed, "trial", steps) for seed in plan.seeds for label in entrants]
-    readings = iter(bench.run(specs))
-    table = {seed: [next(readings) for _ in entrants] for seed in plan.seeds}
+    readings = iter(bench.run([bench.trial(label, seed, "trial", steps) for seed in seeds for label in entrants]))
+    return {seed: [next(readings) for _ in entrants] for seed in seeds}
+
+
+def is_worth_another_look(finals: Finals) -> bool:
+    """Whether nothing is proved, yet a cure is better in the mean of controls that do show the fault."""
+    verdicts = {comparison.verdict for comparison in finals.comparisons.values()}
+    least = min(map(difference_of, finals.comparisons.values()), default=math.inf)
+    return verdicts == {"not shown"} and least < 0.0 and finals.shows_fault and not finals.is_one_training
+
+
+def finals_of(
+    bench: Bench,
+    labels: Sequence[str],
+    table: Table,
+    shows_fault: Callable[[Reading], bool],
+    tried_count: int,
+    confidence: float,
+) -> Finals:
+    """What the trainings of all seeds give."""
     controls = {seed: row[0] for seed, row in table.items()}
     treated = {
-        label: tuple(with_pairing(table[seed][index], controls) for seed in plan.seeds)
+        label: tuple(with_pairing(table[seed][index], controls) for seed in table)
         for index, label in enumerate(labels, start=1)
     }
     renewed = {reading.trial.run_file: reading for group in treated.values() for reading in group}
@@ -83,18 +143,20 @@ def hold_finals(
     in_order = tuple(controls.values())
     is_one_training = are_same_training(list(in_order))
     paired = {label: all(reading.trial.is_paired is not False for reading in group) for label, group in treated.items()}
+    guess = math.nan if bench.judges_answers else guess_loss(in_order)
+    comparisons = {}
+    for label, group in treated.items():
+        pairs, rules = pairs_of(group, controls, guess), Rules(paired[label], is_one_training, tried_count, confidence)
+        comparisons[label] = compare_with(pairs, group, rules)
     return Finals(
         controls=in_order,
         treated=treated,
-        comparisons={
-            label: compare_with(group, controls, is_paired=paired[label], count=tried_count, is_single=is_one_training)
-            for label, group in treated.items()
-        },
+        comparisons=comparisons,
         paired=paired,
         fault_count=sum(shows_fault(control) for control in in_order),
         is_one_training=is_one_training,
         tried_count=tried_count,
-        guess_loss=math.nan if bench.judges_answers else guess_loss(in_order),
+        guess_loss=guess,
     )
 
 
@@ -105,23 +167,30 @@ def guess_loss(controls: Sequence[Reading]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def compare_with(
-    group: Sequence[Reading], controls: dict[int, Reading], *, is_paired: bool, count: int, is_single: bool
-) -> Comparison:
-    """Compare a finalist's trials with those of the control; seeds that could not run count for neither."""
-    pairs = [
-        Pair(
-            control=controls[reading.spec.seed].final_loss,
-            treated=reading.final_loss,
-            control_start=controls[reading.spec.seed].start_loss or reading.start_loss,
-        )
-        for reading in group
-        if reading.has_trained and controls[reading.spec.seed].has_trained
-    ]
-    comparison = compare(pairs[:1] if is_single else pairs, is_paired=is_paired, comparison_count=count)
+def pairs_of(group: Sequence[Reading], controls: dict[int, Reading], guess: float) -> list[Pair]:
+    """A finalist's trials beside the control's; seeds that could not run count for neither.
+
+    A single example's loss may be anything, so a control started from a constant guess's loss where that is more.
+    """
+    pairs = []
+    for reading in group:
+        control = controls[reading.spec.seed]
+        if reading.has_trained and control.has_trained:
+            start = control.start_loss or reading.start_loss
+            start = max(start, guess) if start is not None and math.isfinite(guess) else start
+            pairs.append(Pair(control.final_loss, reading.final_loss, start))
+    return pairs
+
+
+def compare_with(pairs: list[Pair], group: Sequence[Reading], rules: Rules) -> Comparison:
+    """Compare a finalist's trials with those of the control."""
+    counting = pairs[:1] if rules.is_one_training else pairs
+    comparison = compare(
+        counting, is_paired=rules.is_paired, comparison_count=rules.tried_count, confidence=rules.confidence
+    )
     if not pairs and group:
         return replace(comparison, detail=group[0].trial.detail or "no trial of it came to a training")
-    if is_single:
+    if rules.is_one_training:
         return replace(comparison, detail="every seed gave the same training: the script fixes its own random state")
     return comparison
 

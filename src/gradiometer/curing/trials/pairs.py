@@ -47,8 +47,8 @@ CHANGE_SIZES: dict[str, int] = {
 """How much each cure changes of a script: a number of its own (1), what the network starts from or is trained by (2),
 what it computes (3), its parts and the keys of its checkpoints (4). Chosen by us."""
 
-SIZES_WITH_SETTING: dict[str, int] = {"reduce_regularisation:none": 2}
-"""Settings that change more than their cure mostly does: here something is taken away altogether."""
+SIZES_WITH_SETTING: dict[str, int] = {"reduce_regularisation:none": 2, "exchange_optimizer:momentum": 1}
+"""Settings that change more or less than their cure mostly does: something is taken away altogether; one number."""
 
 
 def size_of(label: str) -> int:

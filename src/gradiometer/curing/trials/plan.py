@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradiometer.curing.trials.range_test import RANGE_STEPS
 from gradiometer.units import format_seconds
@@ -28,6 +28,9 @@ REMEASURE_COST = 4.0
 MOST_SEEDS, FEWEST_SEEDS = 5, 4
 """Seeds of the last sieve where time allows, and where it does not: with three, an interval that holds for eight cures
 is so wide that hardly anything is shown."""
+
+MOST_SPARE_SEEDS, FEWEST_SPARE_SEEDS = 10, 3
+"""Seeds of a second look, where the first did not show what it points to: with fewer it would show little more."""
 
 FINALIST_COUNT = 2
 """Cures in the last sieve where time allows."""
@@ -125,6 +128,7 @@ class Plan:
         seconds: Wall time that it will take, as far as can be told.
         is_whole: The script ends by itself after these steps.
         finalist_count: Cures in the last sieve.
+        spare_seeds: Seeds that time is left for, if those of the last sieve do not show what they point to.
     """
 
     candidate_count: int
@@ -135,6 +139,7 @@ class Plan:
     seconds: float
     is_whole: bool = False
     finalist_count: int = FINALIST_COUNT
+    spare_seeds: tuple[int, ...] = ()
 
     @property
     def text(self) -> str:
@@ -154,7 +159,8 @@ def make_plan(wishes: Wishes, pace: Pace, candidate_count: int) -> Plan:
     """Choose steps, seeds, candidates and finalists.
 
     Trials are as long as the run that was diagnosed where time allows. Where it does not, seeds are given up first,
-    then the least promising candidates, then steps, yet never so many that the fault could not show.
+    then the least promising candidates, then steps, yet never so many that the fault could not show. What time is left
+    is for more seeds, should the first ones not show what they point to.
 
     Args:
         wishes: What the user asked for; what is asked for comes before the time.
@@ -162,6 +168,12 @@ def make_plan(wishes: Wishes, pace: Pace, candidate_count: int) -> Plan:
         candidate_count: Cures to try.
     """
     left_seconds = wishes.total_seconds - pace.startup_seconds - pace.step_count * pace.step_seconds
+    plan = fitting_plan(wishes, pace, candidate_count, left_seconds)
+    return plan if wishes.seeds else with_spare_seeds(plan, pace, left_seconds)
+
+
+def fitting_plan(wishes: Wishes, pace: Pace, candidate_count: int, left_seconds: float) -> Plan:
+    """The best plan that the time is enough for; the least where it is for none."""
     grades = grades_for(wishes, candidate_count)
     most = most_steps(wishes, pace)
     if wishes.steps:
@@ -176,6 +188,20 @@ def make_plan(wishes: Wishes, pace: Pace, candidate_count: int) -> Plan:
                 return plan
     steps = affordable_steps(wishes, pace, grades[-1], left_seconds, fewest_steps(pace))
     return planned(wishes, pace, grades[-1], steps)
+
+
+def with_spare_seeds(plan: Plan, pace: Pace, left_seconds: float) -> Plan:
+    """The plan with as many seeds to spare as the time that it leaves is enough for."""
+    for count in range(MOST_SPARE_SEEDS, FEWEST_SPARE_SEEDS - 1, -1):
+        trainings = rounds((1 + plan.finalist_count) * count, plan.workers)
+        if plan.seconds + trainings * final_seconds(pace, plan.steps, is_whole=plan.is_whole) <= left_seconds:
+            return replace(plan, spare_seeds=tuple(range(len(plan.seeds) + 1, len(plan.seeds) + 1 + count)))
+    return plan
+
+
+def final_seconds(pace: Pace, steps: int, *, is_whole: bool) -> float:
+    """Wall time of one training of the last sieve."""
+    return pace.startup_seconds + steps * pace.step_seconds + pace.ending_seconds * is_whole
 
 
 def grades_for(wishes: Wishes, candidate_count: int) -> list[tuple[int, int, int]]:
@@ -222,8 +248,7 @@ def planned(wishes: Wishes, pace: Pace, grade: tuple[int, int, int], steps: int)
     seconds += rounds(2, workers) * (pace.startup_seconds + RANGE_STEPS * pace.step_seconds)
     finalist_count = min(most_finalists, candidate_count)
     is_whole = pace.is_whole and steps == pace.step_count
-    final_seconds = pace.startup_seconds + steps * pace.step_seconds + pace.ending_seconds * is_whole
-    seconds += rounds((1 + finalist_count) * seed_count, workers) * final_seconds
+    seconds += rounds((1 + finalist_count) * seed_count, workers) * final_seconds(pace, steps, is_whole=is_whole)
     seeds = tuple(range(1, seed_count + 1))
     return Plan(candidate_count, steps, race_steps, seeds, workers, seconds, is_whole, finalist_count)
 

@@ -6,9 +6,11 @@ nobody changes a script; and no treated training ended without a finite loss. It
 lies above zero, or when it took a finite loss away in every pair. Everything else is `not shown`.
 
 The interval is Student's, of the paired differences where every pair saw the same batches, Welch's of the two groups
-where not. Its confidence is 95 % for all cures together that were tried, by Bonferroni's correction: also those that an
-earlier sieve dropped count, although the last sieve has seeds of its own. Student's interval holds for normal
-differences; with four or five pairs that can't be checked, which is why a share of the loss is asked for beside it.
+where not. Its confidence is 95 % for all cures together that were tried, by Bonferroni's correction: also those that
+an earlier sieve dropped count, although the last sieve has seeds of its own. Where more seeds are trained because the
+first ones did not show what they point to, there are two looks, and the 5 % are shared out: 4 for the first, 1 for the
+second. Student's interval holds for normal differences; with four or five pairs that can't be checked, which is why a
+share of the loss is asked for beside it.
 
 A control that came apart, for it ended without a finite loss or ten times above the loss it started from, has no
 difference to take: how far out it is thrown varies by powers of ten from seed to seed, and an interval of such numbers
@@ -33,6 +35,9 @@ from gradiometer.schema import OutcomeVerdict
 CONFIDENCE = 0.95
 """Confidence of all intervals of one comparison together."""
 
+FIRST_LOOK, SECOND_LOOK = 0.96, 0.99
+"""The same for each of two looks at the trainings, where more seeds may follow: what they leave to chance adds up."""
+
 LEAST_IMPROVEMENT = 0.02
 """Improvement below which a difference is none, as a share of the control's final loss."""
 
@@ -53,7 +58,8 @@ class Pair:
     Attributes:
         control: Final loss of the control; inf where it was not finite.
         treated: Final loss under the cure; inf likewise.
-        control_start: The loss that the control started from; None where it never had a finite one.
+        control_start: The loss that the control started from, or a constant guess's if that is more; None where it
+            never had a finite one.
     """
 
     control: float
