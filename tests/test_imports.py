@@ -21,6 +21,8 @@ def loaded_by(statement: str) -> set[str]:
         "gradiometer.cli",
         "gradiometer.diagnosing",
         "gradiometer.errors",
+        "gradiometer.explaining.agreement",
+        "gradiometer.explaining.story",
         "gradiometer.forecasting",
         "gradiometer.gain_budget",
         "gradiometer.lab",

@@ -3,6 +3,7 @@
 Every public name is imported on first use, so that reading a run never loads torch.
 """
 
+import sys
 from importlib import import_module
 from typing import Any
 
@@ -13,16 +14,20 @@ HOMES: dict[str, str] = {
     "Finding": "gradiometer.schema",
     "GradiometerError": "gradiometer.errors",
     "Run": "gradiometer.schema",
+    "agreement": "gradiometer.measuring.example_agreement",
     "check": "gradiometer.session",
     "compare": "gradiometer.comparing",
     "cure": "gradiometer.curing.callables",
     "diagnose": "gradiometer.diagnosing",
+    "load_ipython_extension": "gradiometer.showing.notebook",
+    "nudges": "gradiometer.measuring.nudges",
     "open": "gradiometer.recording.reader",
     "watch": "gradiometer.session",
 }
-"""Public name to the module that holds it; `open` is `read_run` there."""
+"""Public name to the module that holds it."""
 
-ORIGINAL_NAMES: dict[str, str] = {"open": "read_run"}
+ORIGINAL_NAMES: dict[str, str] = {"agreement": "measure_agreement", "nudges": "measure_nudges", "open": "read_run"}
+"""Names that are others there: no function is called as its module is, or as a built-in."""
 
 __all__ = [*HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
 
@@ -31,4 +36,6 @@ def __getattr__(name: str) -> Any:
     """Import a public name on first use."""
     if name not in HOMES:
         raise AttributeError(f"module 'gradiometer' has no attribute {name!r}")
+    if "IPython" in sys.modules:
+        import_module("gradiometer.showing.notebook").show_nouns_where_ipython_runs()
     return getattr(import_module(HOMES[name]), ORIGINAL_NAMES.get(name, name))

@@ -47,6 +47,16 @@ def oracle(
     return found
 
 
+def cosine_oracle(model: nn.Module, example_losses: Callable[[nn.Module], list[Tensor]]) -> list[float]:
+    """Cosine of every example's gradient with the sum of the others', in float64, one backward pass each."""
+    found = []
+    for loss in example_losses(model.double()):
+        grads = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True, retain_graph=True)
+        found.append(torch.cat([grad.flatten() for grad in grads if grad is not None]))
+    total = torch.stack(found).sum(0)
+    return [float(nn.functional.cosine_similarity(one, total - one, dim=0)) for one in found]
+
+
 def found_in(run: Run) -> ExampleStats:
     assert list(run.examples) == [1]
     return run.examples[1]
@@ -104,6 +114,13 @@ def test_measures_the_norm_of_every_examples_gradient(model: nn.Module, inputs: 
         lambda module: [cross_entropy(module(given[row : row + 1]), target[row : row + 1]) for row in range(BATCH)],
     )
     assert found.norms == pytest.approx(expected, rel=1e-5)
+    assert found.cosines == pytest.approx(
+        cosine_oracle(
+            model,
+            lambda module: [cross_entropy(module(given[row : row + 1]), target[row : row + 1]) for row in range(BATCH)],
+        ),
+        abs=1e-4,
+    )
     assert found.positions == tuple(range(BATCH))
     assert (found.example_count, found.measured_share, found.nonfinite_count) == (BATCH, 1.0, 0)
     assert found.data_indices is None
@@ -282,3 +299,31 @@ def test_knows_the_data_where_a_shared_layer_was_called_once_for_nothing() -> No
             model(inputs).square().mean().backward()
             optimizer.step()
     assert found_in(watching.run).data_indices == tuple(range(BATCH, 2 * BATCH))
+
+
+def test_tells_the_same_cosines_of_a_vanished_gradient():
+    inputs, target = torch.randn(BATCH, 4), torch.randint(3, (BATCH,))
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 3))
+    found = [
+        found_in(step_once(model, lambda module, scale=scale: cross_entropy(module(inputs), target) * scale)).cosines
+        for scale in (1.0, 2.0**-90)
+    ]
+    assert found[1] == pytest.approx(found[0], abs=1e-4)
+    assert None not in found[0]
+
+
+def test_takes_cosines_within_each_of_several_batches():
+    inputs, target = torch.randn(BATCH, 4), torch.randint(3, (BATCH,))
+    model = nn.Linear(4, 3)
+    once = found_in(step_once(model, lambda module: cross_entropy(module(inputs), target)))
+    twice = found_in(step_once(model, lambda module: cross_entropy(module(inputs), target), pass_count=2))
+    assert twice.cosines == once.cosines * 2
+
+
+def test_knows_no_cosine_of_an_example_alone_or_without_a_gradient():
+    alone = found_in(step_once(nn.Linear(4, 3), lambda module: module(torch.ones(1, 4)).square().mean()))
+    assert alone.cosines == (None,)
+    inputs = torch.randn(BATCH, 4)
+    inputs[2] = 0.0
+    model = nn.Linear(4, 3, bias=False)
+    assert found_in(step_once(model, lambda module: module(inputs).square().mean())).cosines[2] is None

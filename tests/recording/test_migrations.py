@@ -10,6 +10,7 @@ from recorded_material import make_layers, make_snapshot
 from gradiometer.recording.migrations import MIGRATIONS, SCHEMA_VERSION, expected_columns, migrate
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import ExampleStats
 
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8")
 """The tables as the first gradiometer wrote them, word for word."""
@@ -17,7 +18,10 @@ VERSION_1 = Path(__file__).with_name("version_1.sql").read_text(encoding="utf-8"
 VERSION_2 = Path(__file__).with_name("version_2.sql").read_text(encoding="utf-8")
 """The tables of version 2, word for word."""
 
-OLD_TABLES = {1: VERSION_1, 2: VERSION_2}
+VERSION_3 = Path(__file__).with_name("version_3.sql").read_text(encoding="utf-8")
+"""The tables of version 3, word for word."""
+
+OLD_TABLES = {1: VERSION_1, 2: VERSION_2, 3: VERSION_3}
 
 
 def tables_of(connection: sqlite3.Connection) -> Mapping[str, frozenset[tuple[object, ...]]]:
@@ -109,3 +113,20 @@ def test_adds_what_is_new_to_a_file_of_the_second_version(version_2_file: Path):
         writer.add_snapshot(replace(make_snapshot(9, 1), constant_loss=0.75))
     run = read_run(version_2_file)
     assert run.snapshot_columns["constant_loss"].tolist() == pytest.approx([float("nan"), 0.75], nan_ok=True)
+
+
+def test_reads_a_file_of_the_third_version_without_cosines_and_adds_them(tmp_path: Path):
+    path = tmp_path / "third.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        f"{VERSION_3}; PRAGMA application_id = 0x6772646d; PRAGMA user_version = 3;"
+        "INSERT INTO snapshot (step) VALUES (0);"
+        "INSERT INTO example_statistics (step, example_count, nonfinite_count, norms_json, positions_json)"
+        " VALUES (0, 2, 0, '[1.0, 2.0]', '[0, 1]');"
+    )
+    connection.close()
+    assert read_run(path).examples[0] == ExampleStats((1.0, 2.0), (0, 1), example_count=2)
+    known = ExampleStats((1.0, 2.0), (0, 1), example_count=2, cosines=(0.5, None))
+    with RunWriter(path, is_resumed=True) as writer:
+        writer.add_snapshot(replace(make_snapshot(9, 0), examples=known))
+    assert read_run(path).examples[9] == known

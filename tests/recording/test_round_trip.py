@@ -346,6 +346,7 @@ turned_snapshots = st.builds(
         gradient_squared=FINITE_OR_NONE,
         trace=FINITE_OR_NONE,
         nonfinite_count=COUNTS,
+        cosines=st.none() | SOME_NUMBERS,
     ),
     fades=st.lists(
         st.builds(

@@ -194,7 +194,7 @@ def test_draws_every_figure_in_a_browser_without_error_overflow_or_request(
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("dialog", lambda dialog: said.append("a dialog: a name was run as code"))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(path.as_uri())
+    page.goto(path.as_uri(), timeout=120_000)
     page.wait_for_selector("body[data-drawn]", timeout=60_000)
     figure_count = page.locator("[data-figure]").count()
     assert page.locator("[data-figure] svg.main-svg").count() >= figure_count >= 4

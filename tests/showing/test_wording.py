@@ -65,6 +65,13 @@ def test_has_no_command_for_a_run_without_script_and_file() -> None:
     assert next_command(made_run(script=None), made_diagnosis(), None) == ""
 
 
+@pytest.mark.parametrize("place", ["train.py:12", "interactive", "lab one-layer"])
+def test_has_no_command_that_would_not_run_for_what_watch_recorded(place: str, tmp_path) -> None:
+    run = made_run(is_cured=False, script=place)
+    assert next_command(run, made_diagnosis(), None) == ""
+    assert next_command(run, made_diagnosis(), tmp_path / "a.db").startswith("gradiometer report ")
+
+
 def test_says_why_there_is_no_verdict() -> None:
     assert verdict_sentence(Diagnosis("unknown", reason="no step was taken")) == "No step was taken."
     assert verdict_sentence(Diagnosis("unknown")) == VERDICT_WORDS["unknown"][1]

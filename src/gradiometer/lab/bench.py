@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from torch import nn
 from torch.optim import Optimizer
 
+from gradiometer.recording.writer import RunWriter
 from gradiometer.session import Watch, watch
 
 Size = Literal["toy", "quick", "full"]
@@ -71,4 +72,6 @@ class Bench:
             old.unlink()
         with watch(model, optimizer, path) as watching:
             yield watching
+        with RunWriter(path, is_resumed=True) as writer:
+            writer.add_facts({"script": f"lab {name}"})
         self.run_files.append(path)

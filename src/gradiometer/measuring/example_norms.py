@@ -6,7 +6,6 @@ left out with the reason: layers before a batch normalisation in training mode, 
 their layer, layers inside a checkpoint, whose input would have to be kept.
 """
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,10 +17,11 @@ from torch import Tensor, nn
 
 from gradiometer.measuring.calls import Call
 from gradiometer.measuring.collecting import Collector, Findings, FloatArray, LeftOut, StepSetting
+from gradiometer.measuring.example_cosines import BatchProducts, CosineSums, products_with_batch
+from gradiometer.measuring.example_reading import batch_square, reason_against_noise, with_noise, with_norms
 from gradiometer.measuring.loops import base_name
 from gradiometer.measuring.per_example import PER_EXAMPLE, LayerUse, mixes_examples, squared_gradient_norms
 from gradiometer.measuring.trunk import order_nodes
-from gradiometer.noise_scale import noise_terms_of_two_batches
 from gradiometer.schema import ExampleStats, Snapshot
 
 MOST_EXAMPLES = 256
@@ -62,11 +62,13 @@ class PassNorms:
         root_calls: Calls of roots that it went back through.
         sizes: Examples of the measured layers' batches, with how many layers have them.
         by_parameter: Squared norm per example of its part in the step's gradient, by id of the parameter.
+        products: Inner product per example with the gradient of all of them, likewise.
     """
 
     root_calls: set[int] = field(default_factory=set)
     sizes: Counter[int] = field(default_factory=Counter)
     by_parameter: dict[int, Tensor] = field(default_factory=dict)
+    products: dict[int, BatchProducts] = field(default_factory=dict)
 
 
 class ExampleCollector:
@@ -189,6 +191,7 @@ class ExampleCollector:
                 self.leave_out([parameter], "it has several gradients in one backward pass")
             found.by_parameter[id(parameter)] = squares
             found.sizes[uses[0].output_gradient.shape[uses[0].batch_axis]] += 1
+        found.products.update(products_with_batch([use for use, _ in thinned], list(result.squared_norms)))
 
     def leave_out(self, parameters: Iterable[nn.Parameter], reason: str) -> None:
         """Note parameters that are not measured; the first reason stays."""
@@ -216,6 +219,7 @@ class ExampleCollector:
             return Findings((), lambda snapshot, _: (snapshot, tuple(left_out)))
         draft = self.draft_of(passes, measured)
         sums = [sums_by_device([one.by_parameter[key] for key in measured]) for one in passes]
+        cosines = [CosineSums.of([one.products[key] for key in measured]) for one in passes]
         scales, old_norms = [] if self.scale is None else [self.scale], self.old_norms
         names = {watched[key].name: watched[key].tensor.numel() for key in measured}
 
@@ -225,12 +229,19 @@ class ExampleCollector:
             is_alone = not any(next(host)[0] > 0.0 for _ in list(old_norms))
             squares = [np.sum([next(host) for _ in parts], axis=0) for parts in sums]
             stats = with_norms(draft, np.sqrt(np.concatenate(squares)) * (draft.example_count / scale))
+            stats = replace(
+                stats,
+                cosines=tuple(
+                    value for one, own in zip(cosines, squares, strict=True) for value in one.read(host, own)
+                ),
+            )
             reason = reason_against_noise(is_alone=is_alone)
             if reason is not None:
                 return replace(snapshot, examples=stats), (*left_out, ("gradient noise scale", reason))
             return replace(snapshot, examples=with_noise(stats, batch_square(snapshot, names))), tuple(left_out)
 
-        return Findings([*scales, *old_norms, *(part for parts in sums for part in parts)], read)
+        parts = [part for found in (sums, [one.tensors for one in cosines]) for parts in found for part in parts]
+        return Findings([*scales, *old_norms, *parts], read)
 
     def measured_everywhere(self, passes: list[PassNorms]) -> set[int]:
         """Parameters that were measured in every pass, with its batch."""
@@ -278,46 +289,6 @@ def sums_by_device(squares: Sequence[Tensor]) -> list[Tensor]:
     """Sum of the squared norms of several parameters, one for each device that they are on."""
     devices = dict.fromkeys(one.device for one in squares)
     return [torch.stack([one for one in squares if one.device == device]).sum(0) for device in devices]
-
-
-def with_norms(draft: ExampleStats, norms: FloatArray) -> ExampleStats:
-    """The same with the examples' norms."""
-    known = tuple(float(f"{norm:.8g}") if math.isfinite(norm) else None for norm in norms.tolist())
-    return replace(draft, norms=known, nonfinite_count=known.count(None))
-
-
-def reason_against_noise(*, is_alone: bool) -> str | None:
-    """Why the noise scale can't be told, None where it can."""
-    if not is_alone:
-        return "gradients were there before the step: it is not the gradient of these examples alone"
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        return "several processes share the step"
-    return None
-
-
-def batch_square(snapshot: Snapshot, sizes: Mapping[str, int]) -> float | None:
-    """Squared norm of the step's gradient over some parameters, None where one is not known.
-
-    Args:
-        snapshot: The step's snapshot.
-        sizes: Elements of each of them, by name.
-    """
-    found = [stats for stats in snapshot.parameters if stats.parameter in sizes]
-    if len(found) < len(sizes) or any(stats.gradient_rms is None for stats in found):
-        return None
-    return sum(stats.gradient_rms**2 * sizes[stats.parameter] for stats in found if stats.gradient_rms is not None)
-
-
-def with_noise(stats: ExampleStats, batch_square: float | None) -> ExampleStats:
-    """The same with both terms of the gradient noise scale, where they are known."""
-    known = [norm for norm in stats.norms if norm is not None]
-    if batch_square is None or len(known) < len(stats.norms) or stats.example_count < 2:
-        return stats
-    small = sum(norm * norm for norm in known) / len(known)
-    terms = noise_terms_of_two_batches(1.0, small, float(stats.example_count), batch_square)
-    if not math.isfinite(terms.trace) or not math.isfinite(terms.gradient_squared):
-        return stats
-    return replace(stats, gradient_squared=terms.gradient_squared, trace=terms.trace)
 
 
 def mixes(call: Call, module: nn.Module | None) -> bool:

@@ -1,5 +1,6 @@
 """Times what gradiometer does inside a training, and keeps its faults out of it."""
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable
@@ -82,12 +83,12 @@ known_sites: dict[tuple[int, int], tuple[CodeType, str]] = {}
 
 
 def is_foreign(code: CodeType) -> bool:
-    """Whether code is neither gradiometer's nor torch's."""
+    """Whether code is neither gradiometer's nor torch's, nor what enters a context manager for the user."""
     known = foreign_codes.get(id(code))
     if known is None:
         if len(foreign_codes) >= MOST_CODES:
             foreign_codes.clear()
-        is_users = not code.co_filename.startswith((PACKAGE_FOLDER, TORCH_FOLDER, "<frozen"))
+        is_users = not code.co_filename.startswith((PACKAGE_FOLDER, TORCH_FOLDER, contextlib.__file__, "<frozen"))
         known = foreign_codes[id(code)] = (code, is_users)
     return known[1]
 

@@ -16,7 +16,7 @@ from gradiometer.errors import NewerRunFileError, NotARunFileError
 APPLICATION_ID = int.from_bytes(b"grdm", "big")
 """Marks a SQLite file as a run file."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version that this gradiometer writes."""
 
 
@@ -26,7 +26,11 @@ def read_sql(name: str) -> str:
     return files("gradiometer.recording").joinpath(name).read_text(encoding="utf-8")
 
 
-MIGRATIONS: Mapping[int, str] = {1: read_sql("version_1_to_2.sql"), 2: read_sql("version_2_to_3.sql")}
+MIGRATIONS: Mapping[int, str] = {
+    1: read_sql("version_1_to_2.sql"),
+    2: read_sql("version_2_to_3.sql"),
+    3: read_sql("version_3_to_4.sql"),
+}
 """Version of a file to the SQL that brings it to the next one."""
 
 

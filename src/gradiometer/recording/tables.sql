@@ -1,4 +1,4 @@
--- The run file, version 3. Nothing in it is code: numbers, plain text, and JSON where a value has parts.
+-- The run file, version 4. Nothing in it is code: numbers, plain text, and JSON where a value has parts.
 -- NULL in a column of numbers means "not measured". SQLite turns a NaN into NULL, so what was not finite is counted in
 -- columns of its own. Levels and gains are in dB; "rms", "norm" and "loss" have the unit of the tensor they come from;
 -- a "share" lies between 0 and 1; "step" is the index of an optimizer step, from 0.
@@ -110,7 +110,8 @@ CREATE TABLE example_statistics (          -- gradient norms of the examples of 
     nonfinite_count INTEGER NOT NULL,      -- examples
     norms_json TEXT NOT NULL,              -- one per example measured, null where not finite
     positions_json TEXT NOT NULL,          -- rank of each in the step
-    data_indices_json TEXT                 -- index of each in the data set, NULL where the loader does not tell
+    data_indices_json TEXT,                -- index of each in the data set, NULL where the loader does not tell
+    cosines_json TEXT                      -- of each with the gradient of the others of its batch, NULL where not known
 );
 
 CREATE TABLE through_time (                -- loss gradient along the time steps of a recurrent layer

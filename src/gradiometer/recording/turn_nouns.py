@@ -99,7 +99,7 @@ def _grouped(rows: Sequence[Row], names: Mapping[int, str], noun: Callable[[str,
 
 
 def _examples(values: Sequence[Any]) -> ExampleStats:
-    example_count, measured_share, gradient_squared, trace, nonfinite_count, norms, positions, indices = values
+    example_count, measured_share, gradient_squared, trace, nonfinite_count, norms, positions, indices, cosines = values
     return ExampleStats(
         norms=_numbers(norms),
         positions=tuple(as_whole(position) for position in as_list(positions)),
@@ -109,6 +109,7 @@ def _examples(values: Sequence[Any]) -> ExampleStats:
         gradient_squared=as_number_or_none(gradient_squared),
         trace=as_number_or_none(trace),
         nonfinite_count=as_whole(nonfinite_count),
+        cosines=None if cosines is None else _numbers(cosines),
     )
 
 

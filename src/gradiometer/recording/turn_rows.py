@@ -9,7 +9,7 @@ from gradiometer.schema import ExampleStats, OctaveHistogram, Snapshot, TimeFade
 TURN_FIELDS = ("measurement", "seconds", "not_measured_json")
 EXAMPLE_FIELDS = (
     *("example_count", "measured_share", "gradient_squared", "trace", "nonfinite_count"),
-    *("norms_json", "positions_json", "data_indices_json"),
+    *("norms_json", "positions_json", "data_indices_json", "cosines_json"),
 )
 FADE_FIELDS = (
     *("inner_layer", "is_reverse", "state", "step_count", "stride", "half_life_steps", "nonfinite_count"),
@@ -72,7 +72,8 @@ def turn_byte_count(snapshot: Snapshot) -> int:
     size = ROW_BYTES * turn_row_count(snapshot)
     if examples is not None:
         indices = examples.data_indices or ()
-        size += FLOAT_TEXT_BYTES * len(examples.norms) + INTEGER_TEXT_BYTES * (len(examples.positions) + len(indices))
+        size += FLOAT_TEXT_BYTES * (len(examples.norms) + len(examples.cosines or ()))
+        size += INTEGER_TEXT_BYTES * (len(examples.positions) + len(indices))
     size += sum(FLOAT_TEXT_BYTES * (len(fade.norms) + len(fade.gains)) for fade in snapshot.fades)
     size += sum(INTEGER_TEXT_BYTES * len(one.counts) for one in snapshot.histograms)
     return size + sum(INTEGER_TEXT_BYTES * (len(marks.saturated) + len(marks.dead)) for marks in snapshot.unit_marks)
@@ -84,6 +85,7 @@ def example_values(stats: ExampleStats) -> Row:
     return (
         *(stats.example_count, stats.measured_share, stats.gradient_squared, stats.trace, stats.nonfinite_count),
         *(json.dumps(stats.norms), json.dumps(stats.positions), indices),
+        None if stats.cosines is None else json.dumps(stats.cosines),
     )
 
 

@@ -6,7 +6,8 @@ measurements, which take turns on full steps, `Turn`, `ExampleStats`, `TimeFade`
 Read afterwards: `Run` (all of one run, by columns), `Finding`, `Diagnosis`, `Trial`, `Ranking`, `Contrast`, `Endpoint`,
 `Outcome`; `Replay` with `Operation` and `TensorRange` (what a step did, operation by operation); `Comparison` with
 `Change` (what differs between two runs). What an experiment of the lab found: `ExperimentReport` with `Row`, and
-`Section` of `Chart`, `HeatMap`, `PictureGrid` and `Table`.
+`Section` of `Chart`, `HeatMap`, `PictureGrid` and `Table`. What one batch asks of a network: `Nudges` with
+`LayerNudge`, `ParameterNudge`, `SensitiveWeight`, `UnitAsk` and `WeightPath`; how examples agree: `Agreement`.
 
 Conventions: a number that was not measured is None in a noun and nan in a column of a `Run`. What was not finite is
 counted in a field of its own, so that "not measured" and "NaN" can't be confused. Levels and gains are in dB.
@@ -26,6 +27,19 @@ from gradiometer.schema.experimented import (
     Section,
     Standing,
     Table,
+)
+from gradiometer.schema.explained import (
+    Agreement,
+    ClassPull,
+    ExamplePull,
+    GradientPath,
+    LayerNudge,
+    Nudges,
+    ParameterNudge,
+    PathTerm,
+    SensitiveWeight,
+    UnitAsk,
+    WeightPath,
 )
 from gradiometer.schema.judged import (
     SEVERITIES,
@@ -89,9 +103,11 @@ __all__ = [
     "SEVERITIES",
     "SNAPSHOT_COLUMNS",
     "STEP_COLUMNS",
+    "Agreement",
     "Cause",
     "Change",
     "Chart",
+    "ClassPull",
     "Comparison",
     "ComparisonVerdict",
     "Contrast",
@@ -101,22 +117,28 @@ __all__ = [
     "Endpoint",
     "Event",
     "Evidence",
+    "ExamplePull",
     "ExampleStats",
     "ExperimentReport",
     "Finding",
     "FloatArray",
+    "GradientPath",
     "HeatMap",
     "Layer",
+    "LayerNudge",
     "LayerStats",
     "Line",
     "LossSeries",
+    "Nudges",
     "OctaveHistogram",
     "Operation",
     "Outcome",
     "OutcomeVerdict",
     "Parameter",
+    "ParameterNudge",
     "ParameterStats",
     "Part",
+    "PathTerm",
     "Phase",
     "Picture",
     "PictureGrid",
@@ -128,6 +150,7 @@ __all__ = [
     "RowVerdict",
     "Run",
     "Section",
+    "SensitiveWeight",
     "Severity",
     "Snapshot",
     "Standing",
@@ -137,8 +160,10 @@ __all__ = [
     "TimeFade",
     "Trial",
     "Turn",
+    "UnitAsk",
     "UnitMarks",
     "Verdict",
     "WayOut",
+    "WeightPath",
     "columns_of",
 ]

@@ -55,6 +55,9 @@ class ExampleStats:
             where noise hides it.
         trace: Trace of the covariance of the examples' gradients, likewise.
         nonfinite_count: Examples whose norm is not finite.
+        cosines: Of each measured example's gradient with that of the others measured of its batch, over the same
+            elements as the norms; None for one where that is not to be told (alone in its batch, or zero), and in all
+            where it was not measured.
     """
 
     norms: tuple[float | None, ...]
@@ -65,6 +68,7 @@ class ExampleStats:
     gradient_squared: float | None = None
     trace: float | None = None
     nonfinite_count: int = 0
+    cosines: tuple[float | None, ...] | None = None
 
     def outliers(
         self, *, deviations: float = OUTLIER_DEVIATIONS, least_ratio: float = LEAST_OUTLIER_RATIO

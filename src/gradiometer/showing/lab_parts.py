@@ -41,8 +41,14 @@ def prose(text: str) -> str:
 
 
 def inline(text: str) -> str:
-    """A text within a line: escaped, code between backticks."""
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+    """A text within a line: escaped, code between backticks, powers of ten raised.
+
+    Example:
+        >>> inline("about 10^-8.9 of it")
+        'about 10<sup>-8.9</sup> of it'
+    """
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped(text))
+    return re.sub(r"\b10\^(-?\d+(?:\.\d+)?)", r"10<sup>\1</sup>", coded)
 
 
 def section_html(section: Section, place: int, figures: dict[str, FigureParts]) -> str:

@@ -1,16 +1,24 @@
-"""The table of figures of dear measurements: a report shows those that the run has something for."""
+"""The table of figures that only some runs have something for, most of them of dear measurements."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gradiometer.schema import Run
-from gradiometer.showing.figures import example_norms, magnitudes, similarity, through_time, unit_map
+from gradiometer.showing.figures import (
+    example_norms,
+    magnitudes,
+    noise_scale,
+    own_phase,
+    similarity,
+    through_time,
+    unit_map,
+)
 from gradiometer.showing.figures.parts import FigureParts
 
 
 @dataclass(frozen=True, slots=True)
 class TurnFigure:
-    """One figure of a dear measurement.
+    """One figure that a run may have nothing for.
 
     Attributes:
         title: Its heading.
@@ -55,6 +63,18 @@ TURN_FIGURES: Mapping[str, TurnFigure] = {
         example_norms.HOW_TO_READ,
         example_norms.describe_example_norms,
         example_norms.caption_of_example_norms,
+    ),
+    "noise_scale": TurnFigure(
+        "Gradient noise scale",
+        noise_scale.HOW_TO_READ,
+        noise_scale.describe_noise_scale,
+        noise_scale.caption_of_noise_scale,
+    ),
+    "own_phase": TurnFigure(
+        "Phase diagram of this network",
+        own_phase.HOW_TO_READ,
+        own_phase.describe_own_phase,
+        own_phase.caption_of_own_phase,
     ),
 }
 """By name, in the order of the page."""

@@ -164,10 +164,17 @@ def sentence(words: str) -> str:
     return text[0].upper() + text[1:] + ("" if re.search(r"[.!?]$", text) else ".")
 
 
+NO_SCRIPT = re.compile(r":\d+$|^interactive$|^lab ")
+"""What stands in the script's stead of a run that was not begun by `gradiometer run`."""
+
+
 def command_of(run: Run) -> str:
-    """Script or `-m MODULE` with its arguments, as typed after `gradiometer run`; empty where none is known."""
+    """Script or `-m MODULE` with its arguments, as typed after `gradiometer run`; empty where none is known.
+
+    What `gradiometer.watch` recorded has the place of a call in its script's stead, and can't be run by that.
+    """
     script = run.facts.get("script")
-    if not script:
+    if not script or NO_SCRIPT.search(str(script)):
         return ""
     arguments = [str(argument) for argument in run.facts.get("arguments") or ()]
     words = ["-m", str(script)] if run.facts.get("is_module") else [str(script)]

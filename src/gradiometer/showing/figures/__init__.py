@@ -12,10 +12,13 @@ from gradiometer.showing.figures.layer_heatmap import describe_layer_heatmap, dr
 from gradiometer.showing.figures.learning_speed import describe_learning_speed, draw_learning_speed
 from gradiometer.showing.figures.loss_and_updates import describe_loss_and_updates, draw_loss_and_updates
 from gradiometer.showing.figures.magnitudes import describe_magnitudes, draw_magnitudes
+from gradiometer.showing.figures.noise_scale import describe_noise_scale, draw_noise_scale
+from gradiometer.showing.figures.own_phase import describe_own_phase, draw_own_phase
 from gradiometer.showing.figures.phase_diagram import describe_phase_diagram, draw_phase_diagram
 from gradiometer.showing.figures.similarity import describe_similarity, draw_similarity
 from gradiometer.showing.figures.through_time import describe_through_time, draw_through_time
 from gradiometer.showing.figures.trial_pairs import describe_trial_pairs, draw_trial_pairs
+from gradiometer.showing.figures.two_runs import describe_two_runs, draw_two_runs
 from gradiometer.showing.figures.unit_map import describe_unit_map, draw_unit_map
 
 __all__ = [
@@ -27,10 +30,13 @@ __all__ = [
     "describe_learning_speed",
     "describe_loss_and_updates",
     "describe_magnitudes",
+    "describe_noise_scale",
+    "describe_own_phase",
     "describe_phase_diagram",
     "describe_similarity",
     "describe_through_time",
     "describe_trial_pairs",
+    "describe_two_runs",
     "describe_unit_map",
     "draw_example_norms",
     "draw_gain_ladder",
@@ -40,9 +46,12 @@ __all__ = [
     "draw_learning_speed",
     "draw_loss_and_updates",
     "draw_magnitudes",
+    "draw_noise_scale",
+    "draw_own_phase",
     "draw_phase_diagram",
     "draw_similarity",
     "draw_through_time",
     "draw_trial_pairs",
+    "draw_two_runs",
     "draw_unit_map",
 ]

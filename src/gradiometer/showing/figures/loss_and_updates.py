@@ -19,10 +19,18 @@ from gradiometer.showing.figures.parts import (
     learner_at,
     numbers,
     shown_name,
+    shown_words,
     spread_chosen,
     trainable_columns,
 )
-from gradiometer.showing.palette import BAND_COLOUR, MARK_COLOUR, TEXT_COLOUR, TREATED_COLOUR, depth_colour
+from gradiometer.showing.palette import (
+    BAND_COLOUR,
+    FRONTIER_COLOUR,
+    MARK_COLOUR,
+    TEXT_COLOUR,
+    TREATED_COLOUR,
+    depth_colour,
+)
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -34,6 +42,12 @@ HOW_TO_READ = (
 
 USUAL_RATIOS = (1e-4, 1e-2)
 """Update ratios that are usual, about 1e-3 in the middle."""
+
+SHOWN_EVENTS = frozenset({"jump", "non_finite", "structure", "stopped", "failed", "ranks", "note"})
+"""Kinds of events that are marked: what happened to the training, not how it was measured."""
+
+MAX_EVENTS = 40
+"""Events marked."""
 
 MAX_LOSS_POINTS = 1200
 MAX_POINTS = 120
@@ -50,7 +64,7 @@ def describe_loss_and_updates(run: Run, *, frontier: str | None = None) -> Figur
         The figure's parts; a figure that says so where neither was measured. A loss that was not finite is marked
         at the top of the upper panel.
     """
-    losses = [trace for series in run.losses for trace in loss_traces(series)]
+    losses = [trace for series in run.losses for trace in loss_traces(series)] + event_marks(run)
     ratios = ratio_traces(run, frontier)
     if not losses and not ratios:
         return empty_parts("Neither a loss nor an update ratio was measured.")
@@ -110,6 +124,29 @@ def loss_traces(series: LossSeries) -> list[dict[str, Any]]:
             }
         )
     return traces
+
+
+def event_marks(run: Run) -> list[dict[str, Any]]:
+    """Marks on the loss where something happened, told on pointing at them; nothing without a loss or an event."""
+    shown = [event for event in run.events if event.kind in SHOWN_EVENTS][:MAX_EVENTS]
+    series = run.loss
+    finite = series.values[np.isfinite(series.values)] if series is not None else np.zeros(0)
+    if series is None or not shown or not len(finite):
+        return []
+    places = np.minimum(np.searchsorted(series.steps, [event.step for event in shown]), len(series.steps) - 1)
+    heights = [float(value) if math.isfinite(value) else float(finite.max()) for value in series.values[places]]
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "event",
+            "x": [event.step for event in shown],
+            "y": numbers(heights),
+            "text": [shown_words(event.text, width=40) for event in shown],
+            "marker": {"symbol": "triangle-down-open", "size": 14, "color": FRONTIER_COLOUR},
+            "hovertemplate": "step %{x}: %{text}<extra></extra>",
+        }
+    ]
 
 
 def ratio_traces(run: Run, frontier: str | None) -> list[dict[str, Any]]:

@@ -157,7 +157,7 @@ def expected_length(sigma_w: float, sigma_b: float) -> float:
 def examine_theory(bench: Bench) -> Chapter:
     """Compute the maps, draw the networks, compare."""
     bench.progress(0.22, "theory against drawn networks")
-    seeds, widths = bench.seeds(toy=1, quick=10, full=10), bench.pick(toy=(20,), quick=(100,), full=(100, 200, 300))
+    seeds, widths = bench.seeds(toy=1, quick=10, full=40), bench.pick(toy=(20,), quick=(100,), full=(100, 200, 300))
     measured = {
         (width, setting): [drawn_network(*setting, width, seed) for seed in seeds]
         for width in widths

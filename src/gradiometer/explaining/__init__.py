@@ -1,0 +1,1 @@
+"""What happened in one run, in plain words: its story, and how its examples agree."""
