@@ -25,6 +25,7 @@ from benchmarks.cures.trainings import (
     confirm,
     ends_of,
     fresh_readings,
+    fresh_seeds,
     spec_behind,
     spec_of,
     train_once,
@@ -75,7 +76,7 @@ def cure_on_command_line(
 def treat(
     number: int, fault: str, folder: Path, workers: int | None, controls: Callable[[], Sequence[Reading]]
 ) -> Treated:
-    """Cure one training, and try what is proved on fresh seeds, those of the untouched `controls`."""
+    """Cure one training, and try what is proved on as many fresh seeds, first those of the untouched `controls`."""
     try:
         answer, seconds = cure_on_command_line(SCRIPT, arguments_of(number, fault), folder / "cure", workers)
     except RuntimeError as error:
@@ -95,7 +96,11 @@ def treat(
         return treated
     finals = {row["cure"]: row["run_file"] for row in answer["trials"] if row["sieve"] == "trial"}
     spec = spec_behind(folder / "cure" / finals[label])
-    comparison, ends = confirm(folder / "confirm", controls(), spec, processes(workers))
+    beside, count = list(controls()), len(treated.winner_losses[0])
+    if seeds := fresh_seeds(count)[len(beside) :]:
+        arguments = arguments_of(number, fault)
+        beside += untouched_readings(folder / "untouched more", arguments, processes(workers), seeds)
+    comparison, ends = confirm(folder / "confirm", beside, spec, processes(workers))
     return replace(treated, confirmation=comparison.verdict, ends=ends)
 
 

@@ -9,10 +9,11 @@ from time import perf_counter
 from benchmarks.cures.records import Ended
 from benchmarks.truth.families import draw_setup
 from benchmarks.truth.training import WORST
+from gradiometer.curing.trials.finals import guess_loss, pairs_of
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, log_of, read_trial, with_pairing
 from gradiometer.curing.trials.spec import TrialSpec, spec_from_json
-from gradiometer.curing.trials.verdict import Comparison, Pair, compare
+from gradiometer.curing.trials.verdict import Comparison, compare
 
 SCRIPT = Path(__file__).with_name("script.py")
 
@@ -39,20 +40,27 @@ def spec_of(folder: Path, arguments: Sequence[str], cures: Sequence[str] = (), s
     )
 
 
-def fresh_readings(folder: Path, spec: TrialSpec, workers: int) -> list[Reading]:
-    """Train as a spec says, whole, with each of the fresh seeds."""
+def fresh_seeds(count: int) -> tuple[int, ...]:
+    """The fresh seeds, and as many more as make up a count."""
+    return (*FRESH_SEEDS, *range(FRESH_SEEDS[-1] + 1, FRESH_SEEDS[0] + count))
+
+
+def fresh_readings(folder: Path, spec: TrialSpec, workers: int, seeds: Sequence[int] = FRESH_SEEDS) -> list[Reading]:
+    """Train as a spec says, whole, with each of some fresh seeds."""
     folder.mkdir(parents=True, exist_ok=True)
-    specs = [replace(spec, seed=seed, step_limit=None, folder=str(folder / f"seed{seed}")) for seed in FRESH_SEEDS]
+    specs = [replace(spec, seed=seed, step_limit=None, folder=str(folder / f"seed{seed}")) for seed in seeds]
     return readings_of(specs, workers)
 
 
-def untouched_readings(folder: Path, arguments: Sequence[str], workers: int) -> list[Reading]:
-    """The script as it stands, with each of the fresh seeds.
+def untouched_readings(
+    folder: Path, arguments: Sequence[str], workers: int, seeds: Sequence[int] = FRESH_SEEDS
+) -> list[Reading]:
+    """The script as it stands, with each of some fresh seeds.
 
     Raises:
         RuntimeError: One did not come to its end, as all of them have to.
     """
-    readings = fresh_readings(folder, spec_of(folder / "any", arguments), workers)
+    readings = fresh_readings(folder, spec_of(folder / "any", arguments), workers, seeds)
     for reading in readings:
         if told_by(reading) is None:
             raise RuntimeError(f"{' '.join(arguments)} with seed {reading.spec.seed}: {reading.trial.detail}")
@@ -101,17 +109,14 @@ def confirm(
         workers: Processes at a time.
 
     Returns:
-        The comparison by the rule of the verdict, and where the treated trainings ended.
+        The comparison by the rule of the verdict, and where the first treated trainings ended.
     """
     by_seed = {control.spec.seed: control for control in controls}
-    cured = [with_pairing(reading, by_seed) for reading in fresh_readings(folder, treated, workers)]
-    pairs = [
-        Pair(before.final_loss, after.final_loss, before.start_loss or after.start_loss)
-        for before, after in zip(controls, cured, strict=True)
-        if before.has_trained and after.has_trained
-    ]
+    readings = fresh_readings(folder, treated, workers, list(by_seed))
+    cured = [with_pairing(reading, by_seed) for reading in readings]
+    pairs = pairs_of(cured, by_seed, guess_loss(controls))
     is_paired = all(reading.trial.is_paired is not False for reading in cured)
-    return compare(pairs, is_paired=is_paired), ends_of(cured)
+    return compare(pairs, is_paired=is_paired), ends_of(cured[: len(FRESH_SEEDS)])
 
 
 def spec_behind(run_file: Path) -> TrialSpec:

@@ -13,6 +13,7 @@ from benchmarks.cures.trainings import (
     arguments_of,
     confirm,
     ends_of,
+    fresh_seeds,
     spec_of,
     train_once,
     untouched_readings,
@@ -62,3 +63,8 @@ def test_tells_a_fix_that_is_refused_from_one_that_was_trained(tmp_path):
     assert refused is None
     assert trained is not None
     assert seconds > 0.0
+
+
+def test_confirms_with_as_many_seeds_as_a_cure_was_proved_with() -> None:
+    assert fresh_seeds(5) == fresh_seeds(3) == FRESH_SEEDS
+    assert fresh_seeds(8) == (101, 102, 103, 104, 105, 106, 107, 108)
