@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PROGRAMS = ["benchmarks.cures", "benchmarks.truth"]
+PROGRAMS = ["benchmarks.cures", pytest.param("benchmarks.truth", marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("module", PROGRAMS)

@@ -380,6 +380,7 @@ open("none.txt")
 """
 
 
+@pytest.mark.slow
 def test_runs_trials_of_a_script_side_by_side_without_a_trace(tmp_path):
     project = make_project(tmp_path / "project")
     (tmp_path / "trial.py").write_text(TRIAL)

@@ -106,6 +106,7 @@ def test_refuses_to_cure_in_several_processes_at_once():
     refuse_several({}, "cure")
 
 
+@pytest.mark.slow
 def test_measures_two_processes_as_one_on_the_whole_batch_and_leaves_their_weights_alone(tmp_path):
     bare, watched = folders_in(tmp_path, "bare", "watched")
     run_on_ranks(bare, "ddp", watched=())

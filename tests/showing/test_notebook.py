@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
 
 import gradiometer
 from gradiometer.comparing import compare
@@ -32,7 +33,8 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def shell() -> InteractiveShell:
-    made = InteractiveShell()
+    # IPython warns of a virtual environment that is not its own, and warnings are errors here.
+    made = InteractiveShell(config=Config({"InteractiveShell": {"warn_venv": False}}))
     load_ipython_extension(made)
     return made
 
