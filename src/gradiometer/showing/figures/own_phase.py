@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gradiometer.showing.figures.parts import FigureParts, draw, empty_parts, nu
 from gradiometer.showing.figures.phase_diagram import HOW_TO_READ as HOW_TO_READ_PHASES
 from gradiometer.showing.figures.phase_diagram import describe_phase_diagram
 from gradiometer.showing.palette import MARK_COLOUR
-from gradiometer.theory.expectation import NetworkPlan, expect, plan_network
+from gradiometer.theory.expectation import Expectation, NetworkPlan, expect, plan_network
 from gradiometer.theory.phase_map import map_around
 from gradiometer.units import format_number
 
@@ -89,6 +90,12 @@ def scales_of(run: Run) -> tuple[dict[str, float], dict[str, float]]:
     return weights, biases
 
 
+@lru_cache(maxsize=8)
+def expectation_of(plan: NetworkPlan) -> Expectation:
+    """What theory expects, once for the figure and its caption: it takes half as long as the rest of a report."""
+    return expect(plan)
+
+
 def describe_own_phase(run: Run) -> FigureParts:
     """Describe the phase diagram of a run's network as plain dictionaries.
 
@@ -102,7 +109,7 @@ def describe_own_phase(run: Run) -> FigureParts:
     if place is None:
         return empty_parts("Mean-field theory is about plain networks of one activation: no place to draw.")
     plan = place.plan
-    parts = describe_phase_diagram(map_around(plan), expect(plan))
+    parts = describe_phase_diagram(map_around(plan), expectation_of(plan))
     star = parts["data"].pop()
     return {"data": [*parts["data"], layer_dots(place), star], "layout": parts["layout"]}
 
@@ -117,7 +124,7 @@ def caption_of_own_phase(run: Run) -> str:
     place = own_phase(run)
     if place is None:
         return ""
-    expected = expect(place.plan)
+    expected = expectation_of(place.plan)
     words = f"Step {place.step}, {place.activation}: sigma_w {format_number(expected.sigma_w)}, "
     words += f"sigma_b {format_number(expected.sigma_b)}: "
     edge = expected.critical_sigma_w
