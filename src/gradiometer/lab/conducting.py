@@ -12,7 +12,7 @@ import torch
 from gradiometer import __version__
 from gradiometer.lab import load_experiment
 from gradiometer.lab.bench import Bench, Size
-from gradiometer.lab.networks.one_thread import one_thread
+from gradiometer.lab.one_thread import one_thread
 from gradiometer.schema import ExperimentReport
 from gradiometer.units import format_seconds
 

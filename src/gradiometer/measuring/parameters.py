@@ -189,11 +189,11 @@ class ParameterWatch:
     def _measure_weights(self, known: Sequence[Watched]) -> None:
         known = [watched for watched in known if watched.tensor.is_floating_point() or watched.tensor.is_complex()]
         norms = reduce_to_norms([watched.tensor for watched in known])
-        for watched, (norm, nonfinite) in zip(known, norms, strict=True):
-            found = self.found[id(watched.tensor)]
-            found.weight_norm, found.weight_nonfinite = norm, nonfinite
-            found.sampled_weights = take_sample(watched.tensor, watched.sample)
-            with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):
+            for watched, (norm, nonfinite) in zip(known, norms, strict=True):
+                found = self.found[id(watched.tensor)]
+                found.weight_norm, found.weight_nonfinite = norm, nonfinite
+                found.sampled_weights = take_sample(watched.tensor, watched.sample)
                 found.sampled_norm = found.weight_norm if watched.sample is None else norm_of(found.sampled_weights)
 
     def after_update(self, tensors: Iterable[Tensor]) -> None:

@@ -13,7 +13,7 @@ from gradiometer.schema import Diagnosis, Run
 from gradiometer.showing.export_tables import Columns, tables_of
 from gradiometer.showing.figures.parts import FigureParts, draw
 from gradiometer.showing.json_output import plain
-from gradiometer.showing.report import describe_figures
+from gradiometer.showing.report import captions_of, describe_figures
 
 TableFormat = Literal["csv", "parquet", "json"]
 FigureFormat = Literal["png", "svg", "html"]
@@ -64,7 +64,7 @@ def export_run(
         RunFileError: A file can't be written; the message says why.
     """
     tables = tables_of(run, diagnosis)
-    described = describe_figures(run, diagnosis) if figures is not None else {}
+    described = describe_figures(run, diagnosis, captions_of(run)) if figures is not None else {}
     files = [place] if kind == "json" else [place / f"{name}.{kind}" for name in tables]
     folder = (place.parent if kind == "json" else place) / FIGURES_FOLDER
     pictures = [folder / f"{name}.{figures}" for name in described]

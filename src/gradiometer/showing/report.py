@@ -7,7 +7,7 @@ allows no other script and no connection. Every text that comes from a run is es
 import base64
 import hashlib
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -82,7 +82,8 @@ def write_report(run: Run, diagnosis: Diagnosis, path: Path, *, run_file: Path |
 def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = None) -> str:
     """Render the report as HTML; arguments as for `write_report`. Works for a run without layers or measurements."""
     finding = worst_finding(diagnosis)
-    figures, captions = describe_figures(run, diagnosis), captions_of(run)
+    captions = captions_of(run)
+    figures = describe_figures(run, diagnosis, captions)
     title, _ = VERDICT_WORDS[diagnosis.verdict]
     template, plotly_script = TEMPLATE.read_text(encoding="utf-8"), plotly_source()
     subject = str(run.facts.get("script") or (run_file.name if run_file else "run"))
@@ -106,8 +107,8 @@ def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = Non
     return Template(template).substitute(fields)
 
 
-def describe_figures(run: Run, diagnosis: Diagnosis) -> dict[str, FigureParts]:
-    """Describe the figures that this run has, by name, in the order of the page."""
+def describe_figures(run: Run, diagnosis: Diagnosis, captions: Mapping[str, str]) -> dict[str, FigureParts]:
+    """Describe the figures that this run has, by name, in the order of the page; `captions` as `captions_of` says."""
     finding = worst_finding(diagnosis)
     frontier = frontier_of(finding)
     index = snapshot_to_show(run, finding.step if finding else None)
@@ -117,7 +118,7 @@ def describe_figures(run: Run, diagnosis: Diagnosis) -> dict[str, FigureParts]:
         "learning_speed": lambda: describe_learning_speed(run, frontier=frontier),
         "loss_and_updates": lambda: describe_loss_and_updates(run, frontier=frontier),
     }
-    described |= {name: partial(TURN_FIGURES[name].describe, run) for name in captions_of(run)}
+    described |= {name: partial(TURN_FIGURES[name].describe, run) for name in captions}
     if run.outcome is not None:
         described["trial_pairs"] = lambda: describe_trial_pairs(run)
     return {name: describe() for name, describe in described.items()}

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from gradiometer.lab.networks.drawing import seeded
 from gradiometer.lab.networks.feed_forward import FeedForward
+from gradiometer.lab.networks.plain import linear_of, plain_network
 
 MODULES: dict[str, Callable[[], nn.Module]] = {
     "sigmoid": nn.Sigmoid,
@@ -34,14 +34,9 @@ def as_module(network: FeedForward, seed_index: int = 0) -> nn.Sequential:
         Linear layers with activations between them, float32. The output is the last layer's pre-activation: the
         network's sigmoid belongs to the cost, `nn.BCEWithLogitsLoss(reduction="sum")` over the number of examples.
     """
-    layers: list[nn.Module] = []
-    for index, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-        if index:
-            layers.append(MODULES[network.activation]())
-        with seeded(0):
-            linear = nn.Linear(weight.shape[1], weight.shape[2])
-        with torch.no_grad():
-            linear.weight.copy_(torch.from_numpy(weight[seed_index].T.copy()))
-            linear.bias.copy_(torch.from_numpy(bias[seed_index, 0].copy()))
-        layers.append(linear)
-    return nn.Sequential(*layers)
+    pairs = zip(network.weights, network.biases, strict=True)
+    layers = [
+        linear_of(torch.from_numpy(weight[seed_index].T.copy()), torch.from_numpy(bias[seed_index, 0].copy()))
+        for weight, bias in pairs
+    ]
+    return plain_network(layers, MODULES[network.activation])

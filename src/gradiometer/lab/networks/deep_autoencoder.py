@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from gradiometer.curing.learners.autoencoder import AutoencoderSettings, train_autoencoder
 from gradiometer.curing.learners.rbm import RbmSettings, hidden_mean, train_rbm
-from gradiometer.lab.networks.side_by_side import DrawWeights, LayerWeights, draw_layers, linear_of
+from gradiometer.lab.networks.plain import Start, draw_layers, linear_of, plain_network
 
 
 def learn_ways(
     samples: Tensor, sizes: Sequence[int], settings: RbmSettings, generator: torch.Generator
-) -> tuple[list[LayerWeights], list[LayerWeights]]:
+) -> tuple[list[nn.Linear], list[nn.Linear]]:
     """Learn both ways without training the whole.
 
     Args:
@@ -34,13 +34,13 @@ def learn_ways(
     Returns:
         Layers of the way to the code, and of the way back, in the order in which they are passed.
     """
-    there: list[LayerWeights] = []
-    back: list[LayerWeights] = []
+    there: list[nn.Linear] = []
+    back: list[nn.Linear] = []
     given = samples
     for count in sizes[:-1]:
         machine = train_rbm(given, count, settings, generator)
-        there.append((machine.weight, machine.hidden_bias))
-        back.append((machine.weight.T, machine.visible_bias))
+        there.append(linear_of(machine.weight, machine.hidden_bias))
+        back.append(linear_of(machine.weight.T, machine.visible_bias))
         given = hidden_mean(machine, given, settings)
     linear = AutoencoderSettings(
         activation="leaky_relu",
@@ -51,31 +51,26 @@ def learn_ways(
         batch_size=settings.batch_size,
     )
     code = train_autoencoder(given, (sizes[-1], given.shape[1]), linear, generator)
-    there.append((code.weight, code.hidden_bias))
-    back.append((code.weight.T, code.visible_bias))
+    there.append(linear_of(code.weight, code.hidden_bias))
+    back.append(linear_of(code.weight.T, code.visible_bias))
     return there, back[::-1]
 
 
-def draw_ways(sizes: Sequence[int], draw: DrawWeights, seed: int) -> tuple[list[LayerWeights], list[LayerWeights]]:
+def draw_ways(sizes: Sequence[int], start: Start, seed: int) -> tuple[list[nn.Linear], list[nn.Linear]]:
     """Draw both ways by chance.
 
     Args:
         sizes: Units of the input and of the hidden layers, the code's last.
-        draw: What draws a weight.
-        seed: Seed of a generator of its own.
+        start: How each layer is drawn.
+        seed: Seed of all of them.
     """
-    whole = draw_layers([*sizes, *sizes[-2::-1]], draw, seed)
+    whole = draw_layers([*sizes, *sizes[-2::-1]], start, seed)
     return whole[: len(sizes) - 1], whole[len(sizes) - 1 :]
 
 
-def unrolled(there: Sequence[LayerWeights], back: Sequence[LayerWeights]) -> nn.Sequential:
-    """The whole as one module, from copies of its layers; its output is the logits of the picture."""
-    modules: list[nn.Module] = []
-    for rank, (weight, bias) in enumerate((*there, *back)):
-        modules.append(linear_of(weight, bias))
-        if rank not in (len(there) - 1, len(there) + len(back) - 1):
-            modules.append(nn.Sigmoid())
-    return nn.Sequential(*modules)
+def unrolled(there: Sequence[nn.Linear], back: Sequence[nn.Linear]) -> nn.Sequential:
+    """The whole as one module: sigmoids but behind the code and the output, which is the logits of the picture."""
+    return nn.Sequential(*plain_network(there, nn.Sigmoid), *plain_network(back, nn.Sigmoid))
 
 
 def cross_entropy(logits: Tensor, pictures: Tensor) -> Tensor:

@@ -25,7 +25,9 @@ from gradiometer.curing.learners.rbm import (
     visible_draw,
     visible_mean,
 )
-from gradiometer.lab.networks.side_by_side import LayerWeights
+
+LayerWeights = tuple[Tensor, Tensor]
+"""One layer: weight [output input], as torch keeps it, and bias [output]."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Plain deep networks in torch: linear layers with an activation between them, drawn by a named start."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +33,12 @@ def textbook_start(scheme: str) -> Start:
 def standard_start(layer: nn.Linear, is_first: bool, is_last: bool) -> Draw:  # noqa: FBT001 - a Start
     """The common start before 2010: weights from U(-1/√n, 1/√n), biases of zero."""
     return Draw("uniform", 1.0 / math.sqrt(layer.in_features))
+
+
+def sigmoid_start(layer: nn.Linear, is_first: bool, is_last: bool) -> Draw:  # noqa: FBT001 - a Start
+    """Glorot's weights times 4, which makes up for the sigmoid's slope of a quarter at most; biases of zero."""
+    glorot = textbook_draw(layer, "glorot", is_last)
+    return replace(glorot, scale=4.0 * glorot.scale)
 
 
 def gaussian_start(sigma_w: float, sigma_b: float = 0.0) -> Start:
@@ -87,12 +94,28 @@ def _side_by_side(parts: list[nn.Linear]) -> nn.Linear:
     return joined
 
 
+def linear_of(weight: Tensor, bias: Tensor) -> nn.Linear:
+    """A torch layer with copies of a weight [output input] and a bias [output]."""
+    with seeded(0):
+        linear = nn.Linear(weight.shape[1], weight.shape[0])
+    with torch.no_grad():
+        linear.weight.copy_(weight)
+        linear.bias.copy_(bias)
+    return linear
+
+
 def plain_network(layers: Sequence[nn.Linear], activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Put an activation between the layers."""
     modules: list[nn.Module] = []
     for layer in layers:
         modules += [layer] if not modules else [activation(), layer]
     return nn.Sequential(*modules)
+
+
+def orders(count: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Indices of each step's examples for one pass; what is left beyond full batches is left out."""
+    shuffled = torch.randperm(count, generator=generator)
+    yield from torch.split(shuffled[: count - count % batch_size], batch_size)
 
 
 def train_plain(

@@ -1,12 +1,14 @@
 """Deep networks of equal shape stacked in one tensor a layer, each with an activation and a rate of its own.
 
-What differs from network to network is activation, start, rate and seed; what is the same is the shape, the batches and
-the steps. Hidden layers can be looked into, and all is trained by descent with momentum, written out.
+What takes time in a small network is calling functions, not multiplying: one call serves all networks of a stack. None
+sees another, for the sum of their losses has each one's own gradient. What differs from network to network is
+activation, start, rate and seed; what is the same is the shape, the batches and the steps. Hidden layers can be looked
+into, and all is trained by descent with momentum or by Adam, written out.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import count, groupby
 
 import numpy as np
 import torch
@@ -14,8 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gradiometer.lab.networks.plain import orders
+
 Shape = Callable[[Tensor, Tensor], Tensor]
 """An activation, from pre-activations and the layer's learned slope; most take no notice of the slope."""
+
+TakeStep = Callable[[Sequence[Tensor]], None]
+"""Changes what is trained in place, from its gradients."""
+
+CHUNK = 2000
+"""Examples that are judged at a time."""
 
 
 @dataclass(slots=True)
@@ -147,10 +157,11 @@ def train_stack(
     steps: int,
     batch_size: int,
     momentum: float = 0.0,
+    is_adam: bool = False,
     seed: int = 0,
     after_step: Callable[[int], None] | None = None,
 ) -> History:
-    """Train all networks by descent on the same batches.
+    """Train all networks on the same batches.
 
     Args:
         stack: The networks; changed in place.
@@ -160,37 +171,103 @@ def train_stack(
         steps: Steps to take.
         batch_size: Examples of a step; drawn with replacement.
         momentum: Of the descent.
+        is_adam: By Adam instead of descent.
         seed: Seed of the order.
         after_step: Called with the number of steps that are done.
     """
     generator = torch.Generator().manual_seed(seed)
-    rate = torch.tensor(rates, dtype=torch.float32)[:, None, None]
-    velocities = [torch.zeros_like(tensor) for tensor in stack.parameters]
+    take_step = by_adam(stack, rates) if is_adam else by_descent(stack, rates, momentum)
     losses, accuracies = [], []
     for step in range(steps):
         chosen = torch.randint(len(inputs), (batch_size,), generator=generator)
         outputs, loss, gradients = loss_gradients(stack, inputs[chosen], labels[chosen])
         losses.append(loss)
         accuracies.append((outputs.argmax(2) == labels[chosen]).float().mean(1))
-        _descend(stack.parameters, gradients, velocities, rate, momentum)
+        take_step(gradients)
         if after_step is not None:
             after_step(step + 1)
     return History(torch.stack(losses).double().numpy(), torch.stack(accuracies).double().numpy())
 
 
-def _descend(
-    parameters: list[Tensor], gradients: list[Tensor], velocities: list[Tensor], rate: Tensor, momentum: float
-) -> None:
-    """Take one step, in place: v = momentum · v + g, w = w - rate · v."""
-    with torch.no_grad():
-        torch._foreach_mul_(velocities, momentum)
-        torch._foreach_add_(velocities, gradients)
-        for tensor, velocity in zip(parameters, velocities, strict=True):
-            tensor.addcmul_(velocity, rate, value=-1.0)
+def train_epochs(
+    stack: Stack,
+    inputs: Tensor,
+    labels: Tensor,
+    rates: Sequence[float],
+    *,
+    epochs: int,
+    batch_size: int,
+    is_adam: bool = False,
+    seed: int = 0,
+) -> Iterator[Tensor]:
+    """Train all networks by passes over the examples, on the same batches.
+
+    Args:
+        stack: The networks; changed in place.
+        inputs: Examples [example input].
+        labels: Their classes [example].
+        rates: Learning rate of each network.
+        epochs: Passes over the examples.
+        batch_size: Examples of a step; what is left of a pass beyond full batches is left out.
+        is_adam: By Adam instead of plain descent.
+        seed: Seed of the order.
+
+    Yields:
+        After every pass the mean loss of its batches, nats [network].
+    """
+    generator = torch.Generator().manual_seed(seed)
+    take_step = by_adam(stack, rates) if is_adam else by_descent(stack, rates)
+    for _ in range(epochs):
+        losses = []
+        for chosen in orders(len(inputs), batch_size, generator):
+            _, loss, gradients = loss_gradients(stack, inputs[chosen], labels[chosen])
+            losses.append(loss)
+            take_step(gradients)
+        yield torch.stack(losses).mean(0)
+
+
+def by_descent(stack: Stack, rates: Sequence[float], momentum: float = 0.0) -> TakeStep:
+    """Descent, each network at its own rate: v = momentum · v + g, w = w - rate · v."""
+    parameters, rate = stack.parameters, torch.tensor(rates, dtype=torch.float32)[:, None, None]
+    velocities = [torch.zeros_like(tensor) for tensor in parameters]
+
+    def take_step(gradients: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_mul_(velocities, momentum)
+            torch._foreach_add_(velocities, list(gradients))
+            for tensor, velocity in zip(parameters, velocities, strict=True):
+                tensor.addcmul_(velocity, rate, value=-1.0)
+
+    return take_step
+
+
+def by_adam(stack: Stack, rates: Sequence[float]) -> TakeStep:
+    """Adam with its usual settings, each network at its own rate, which torch's optimizer can't give them.
+
+    Source:
+        Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, algorithm 1.
+    """
+    parameters, rate = stack.parameters, torch.tensor(rates, dtype=torch.float32)[:, None, None]
+    means, squares = ([torch.zeros_like(tensor) for tensor in parameters] for _ in range(2))
+    counter = count(1)
+
+    def take_step(gradients: Sequence[Tensor]) -> None:
+        done = next(counter)
+        with torch.no_grad():
+            torch._foreach_lerp_(means, list(gradients), 1.0 - 0.9)
+            torch._foreach_mul_(squares, 0.999)
+            torch._foreach_addcmul_(squares, list(gradients), list(gradients), 1.0 - 0.999)
+            for tensor, mean, square in zip(parameters, means, squares, strict=True):
+                spread = (square / (1.0 - 0.999**done)).sqrt_().add_(1e-8)
+                tensor.addcmul_(mean / spread, rate, value=-1.0 / (1.0 - 0.9**done))
+
+    return take_step
 
 
 def accuracies_on(stack: Stack, inputs: Tensor, labels: Tensor) -> NDArray[np.float64]:
     """Share of the examples whose class has the greatest output [network]."""
+    right = torch.zeros(stack.count, dtype=torch.float64)
     with torch.no_grad():
-        told = outputs_of(stack, inputs).argmax(2) == labels
-    return np.asarray(told.double().mean(1).numpy())
+        for some, classes in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
+            right += (outputs_of(stack, some).argmax(2) == classes).sum(1)
+    return np.asarray((right / len(inputs)).numpy())

@@ -15,10 +15,6 @@ Source:
     cs231n, notes on neural networks, part 1 (dead units).
 """
 
-import time
-
-import torch
-
 from gradiometer.lab.bench import Bench
 from gradiometer.lab.experiments.activations.deaths import examine_deaths
 from gradiometer.lab.experiments.activations.depth import examine_depth
@@ -34,7 +30,6 @@ CHAPTERS = (examine_shapes, examine_depth, examine_training, examine_deaths, exa
 
 def conduct(bench: Bench) -> ExperimentReport:
     """Compare the activations."""
-    began = time.perf_counter()
     chapters = [examine(bench) for examine in CHAPTERS]
     bench.progress(1.0, "done")
     return ExperimentReport(
@@ -43,11 +38,6 @@ def conduct(bench: Bench) -> ExperimentReport:
         summary=summary_of(chapters),
         sections=sections_of(chapters),
         rows=rows_of(chapters),
-        facts=(
-            ("data", "digits; odd or even on MNIST in full"),
-            ("torch", torch.__version__),
-            ("threads", str(torch.get_num_threads())),
-            ("seconds", f"{time.perf_counter() - began:.0f}"),
-        ),
+        facts=(("data", "digits; odd or even on MNIST in full"),),
         run_files=tuple(str(path) for path in bench.run_files),
     )

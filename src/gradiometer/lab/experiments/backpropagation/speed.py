@@ -19,8 +19,8 @@ from gradiometer.lab.datasets.images import one_hot
 from gradiometer.lab.experiments.chapter import Chapter
 from gradiometer.lab.networks.as_module import as_module
 from gradiometer.lab.networks.feed_forward import Array, draw_network, train_epoch
-from gradiometer.lab.networks.one_thread import one_thread
 from gradiometer.lab.networks.single_examples import as_single, train_epoch_singly
+from gradiometer.lab.one_thread import one_thread
 from gradiometer.schema import Chart, Line, Row, Section, Table
 
 SIZES = (784, 30, 10)

@@ -12,10 +12,6 @@ Source:
     Bachlechner et al., UAI 2021; De and Smith, NeurIPS 2020; Zhang et al., ICLR 2019.
 """
 
-import time
-
-import torch
-
 from gradiometer.lab.bench import Bench
 from gradiometer.lab.experiments.chapter import rows_of, sections_of, summary_of
 from gradiometer.lab.experiments.initialisation.data_driven_starts import examine_starts
@@ -43,7 +39,6 @@ CHAPTERS = (
 
 def conduct(bench: Bench) -> ExperimentReport:
     """Draw, measure and train."""
-    began = time.perf_counter()
     chapters = [examine(bench) for examine in CHAPTERS]
     bench.progress(1.0, "done")
     return ExperimentReport(
@@ -52,11 +47,6 @@ def conduct(bench: Bench) -> ExperimentReport:
         summary=summary_of(chapters),
         sections=sections_of(chapters),
         rows=rows_of(chapters),
-        facts=(
-            ("data", "digits" if bench.is_quick else "MNIST and digits"),
-            ("torch", torch.__version__),
-            ("threads", str(torch.get_num_threads())),
-            ("seconds", f"{time.perf_counter() - began:.0f}"),
-        ),
+        facts=(("data", "digits" if bench.is_quick else "MNIST and digits"),),
         run_files=tuple(str(path) for path in bench.run_files),
     )

@@ -17,7 +17,7 @@ from gradiometer.lab.networks.deep_autoencoder import (
     squared_error,
     unrolled,
 )
-from gradiometer.lab.networks.side_by_side import orders, sigmoid_glorot_weights, uniform_weights
+from gradiometer.lab.networks.plain import orders, sigmoid_start, standard_start
 from gradiometer.schema import Chart, Line, Picture, PictureGrid, Section, Table
 
 CODE_STARTS = ("pretrained", "uniform ±1/√n", "Glorot × 4")
@@ -90,8 +90,8 @@ def network_of(start: str, inputs: Tensor, plan: CodePlan, seed: int) -> nn.Sequ
     if start == CODE_STARTS[0]:
         settings = RbmSettings(updates=plan.updates)
         return unrolled(*learn_ways(inputs, plan.sizes, settings, torch.Generator().manual_seed(seed)))
-    draw = uniform_weights if start == CODE_STARTS[1] else sigmoid_glorot_weights
-    return unrolled(*draw_ways((inputs.shape[1], *plan.sizes), draw, seed))
+    drawn = standard_start if start == CODE_STARTS[1] else sigmoid_start
+    return unrolled(*draw_ways((inputs.shape[1], *plan.sizes), drawn, seed))
 
 
 def train_codes(network: nn.Sequential, inputs: Tensor, tests: Tensor, plan: CodePlan, seed: int) -> list[float]:

@@ -54,7 +54,8 @@ from gradiometer.lab.experiments.pretraining.starts import (
     learning_curves,
     pictures_of,
 )
-from gradiometer.lab.networks.side_by_side import as_sequential, orders
+from gradiometer.lab.networks.as_module import MODULES
+from gradiometer.lab.networks.plain import orders, plain_network
 from gradiometer.schema import Chart, ExperimentReport, Line, Section, Table
 
 PROGRESS = (0.1, 0.2, 0.35, 0.6)
@@ -107,7 +108,7 @@ def watch_protagonists(bench: Bench, pictures: Pictures, plan: Plan, stacks: Sta
     steps = bench.pick(toy=4, quick=180, full=600)
     for name, start in (("five-layers-uniform", UNIFORM), ("five-layers-pretrained", MACHINES)):
         layers = begin(STARTS[start], pictures, CONTROLLED_DEPTH, plan, 0, stacks)
-        network = as_sequential(layers, STARTS[start].activation)
+        network = plain_network(layers, MODULES[STARTS[start].activation])
         optimizer = torch.optim.SGD(network.parameters(), STARTS[start].rate)
         generator = torch.Generator().manual_seed(0)
         batches = [

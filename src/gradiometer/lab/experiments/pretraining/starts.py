@@ -6,26 +6,22 @@ from itertools import groupby
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gradiometer.curing.learners.autoencoder import AutoencoderSettings
 from gradiometer.curing.learners.rbm import RbmSettings
 from gradiometer.lab.datasets.images import LabelledImages
-from gradiometer.lab.networks.deep_belief import learn_autoencoders, learn_deep_belief
-from gradiometer.lab.networks.side_by_side import (
-    DrawWeights,
-    LayerWeights,
-    Training,
-    accuracies,
+from gradiometer.lab.networks.deep_belief import LayerWeights, learn_autoencoders, learn_deep_belief
+from gradiometer.lab.networks.plain import (
+    Start,
     draw_layers,
-    glorot_weights,
-    he_weights,
-    put_side_by_side,
-    sigmoid_glorot_weights,
-    silent_output,
-    train_epochs,
-    uniform_weights,
+    linear_of,
+    sigmoid_start,
+    standard_start,
+    textbook_start,
 )
+from gradiometer.lab.networks.shapes import SHAPES
+from gradiometer.lab.networks.stacked import accuracies_on, stack_of, train_epochs
 
 Learner = Literal["machines", "autoencoders"]
 """What learns layers one after the other without labels."""
@@ -35,11 +31,11 @@ Stacks = dict[tuple[Learner, int], list[LayerWeights]]
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Beginning:
     """How a network begins, and what then trains it.
 
     Attributes:
-        draw: What draws its weights, unless they are learned.
+        start: How its layers are drawn, unless they are learned.
         learner: What learns its layers one after the other; None where they are drawn.
         activation: What its hidden units do.
         rate: Learning rate.
@@ -47,7 +43,7 @@ class Start:
         is_control: Tried at one depth only.
     """
 
-    draw: DrawWeights = uniform_weights
+    start: Start = standard_start
     learner: Learner | None = None
     activation: str = "sigmoid"
     rate: float = 0.1
@@ -60,16 +56,16 @@ MACHINES, AUTOENCODERS = "Boltzmann machines", "autoencoders"
 GLOROT_RATE_1, GLOROT_RATE_3, GLOROT_ADAM = "Glorot, rate 1", "Glorot, rate 3", "Glorot, Adam"
 GLOROT_TIMES_4, HE_RELU = "Glorot × 4", "He, ReLU"
 
-STARTS: dict[str, Start] = {
-    UNIFORM: Start(uniform_weights),
-    GLOROT: Start(glorot_weights),
-    MACHINES: Start(learner="machines"),
-    AUTOENCODERS: Start(learner="autoencoders"),
-    GLOROT_TIMES_4: Start(sigmoid_glorot_weights, is_control=True),
-    GLOROT_RATE_1: Start(glorot_weights, rate=1.0, is_control=True),
-    GLOROT_RATE_3: Start(glorot_weights, rate=3.0, is_control=True),
-    GLOROT_ADAM: Start(glorot_weights, rate=0.001, is_adam=True, is_control=True),
-    HE_RELU: Start(he_weights, activation="relu", is_control=True),
+STARTS: dict[str, Beginning] = {
+    UNIFORM: Beginning(standard_start),
+    GLOROT: Beginning(textbook_start("glorot")),
+    MACHINES: Beginning(learner="machines"),
+    AUTOENCODERS: Beginning(learner="autoencoders"),
+    GLOROT_TIMES_4: Beginning(sigmoid_start, is_control=True),
+    GLOROT_RATE_1: Beginning(textbook_start("glorot"), rate=1.0, is_control=True),
+    GLOROT_RATE_3: Beginning(textbook_start("glorot"), rate=3.0, is_control=True),
+    GLOROT_ADAM: Beginning(textbook_start("glorot"), rate=0.001, is_adam=True, is_control=True),
+    HE_RELU: Beginning(textbook_start("he"), activation="relu", is_control=True),
 }
 """Every start by its name; sigmoids under plain descent at a rate of 0.1 where nothing else is said."""
 
@@ -149,12 +145,12 @@ def learn_stacks(pictures: Pictures, plan: Plan, seeds: range) -> Stacks:
     return stacks
 
 
-def begin(start: Start, pictures: Pictures, depth: int, plan: Plan, seed: int, stacks: Stacks) -> list[LayerWeights]:
+def begin(how: Beginning, pictures: Pictures, depth: int, plan: Plan, seed: int, stacks: Stacks) -> list[nn.Linear]:
     """The layers of one network: all drawn, or hidden ones from a stack that was learned below an output of zeros."""
-    if start.learner is not None:
-        return [*stacks[start.learner, seed][:depth], silent_output(plan.width, pictures.classes)]
-    sizes = [pictures.inputs.shape[1], *[plan.width] * depth, pictures.classes]
-    return draw_layers(sizes, start.draw, seed)
+    if how.learner is None:
+        return draw_layers([pictures.inputs.shape[1], *[plan.width] * depth, pictures.classes], how.start, seed)
+    hidden = [linear_of(weight, bias) for weight, bias in stacks[how.learner, seed][:depth]]
+    return [*hidden, linear_of(torch.zeros(pictures.classes, plan.width), torch.zeros(pictures.classes))]
 
 
 def trained_together(names: Sequence[str]) -> Iterator[list[str]]:
@@ -172,15 +168,19 @@ def learning_curves(pictures: Pictures, depth: int, plan: Plan, seeds: range, st
     names = [name for name, start in STARTS.items() if depth == CONTROLLED_DEPTH or not start.is_control]
     curves: Curves = {}
     for together in trained_together(names):
-        starts = [STARTS[name] for name in together for _ in seeds]
+        first = STARTS[together[0]]
         networks = [begin(STARTS[name], pictures, depth, plan, seed, stacks) for name in together for seed in seeds]
-        side_by_side = put_side_by_side(networks, starts[0].activation)
-        rates = tuple(start.rate for start in starts)
-        training = Training(plan.epochs, plan.batch_size, rates, is_adam=starts[0].is_adam)
-        epochs = [
-            accuracies(side_by_side, pictures.test_inputs, pictures.test_labels)
-            for _ in train_epochs(side_by_side, pictures.inputs, pictures.labels, training)
-        ]
+        stack = stack_of(networks, [SHAPES[first.activation]])
+        training = train_epochs(
+            stack,
+            pictures.inputs,
+            pictures.labels,
+            [STARTS[name].rate for name in together for _ in seeds],
+            epochs=plan.epochs,
+            batch_size=plan.batch_size,
+            is_adam=first.is_adam,
+        )
+        epochs = [accuracies_on(stack, pictures.test_inputs, pictures.test_labels).tolist() for _ in training]
         by_network = [list(curve) for curve in zip(*epochs, strict=True)]
         for rank, name in enumerate(together):
             curves[depth, name] = by_network[rank * len(seeds) : (rank + 1) * len(seeds)]
