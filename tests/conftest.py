@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from gradiometer.lab.datasets.images import LabelledImages
+
 # Read by torch and its libraries when they load, in this process and in those that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -23,3 +25,14 @@ def known_random_state() -> None:
     np.random.seed(0)
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def mnist() -> LabelledImages:
+    """MNIST, where a copy is at hand; tests download nothing."""
+    from gradiometer.lab.datasets.mnist import VARIABLE, cache_folder, load_mnist
+
+    is_cached = any((cache_folder() / name).exists() for name in ("mnist.npz", "train-images-idx3-ubyte.gz"))
+    if not os.environ.get(VARIABLE) and not is_cached:
+        pytest.skip(f"no copy of MNIST is at hand; name one with {VARIABLE}=PATH")
+    return load_mnist()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from curing.specimen_scripts import SCRIPTS
-from curing.trials.trial_material import bench_for, spec_for
+from curing.trials.trial_material import runner_for, spec_for
 from gradiometer.curing import CURES, parse_cure
 from gradiometer.curing.trials.pairing import paired
 from gradiometer.curing.trials.preludes import gather
@@ -76,11 +76,11 @@ def text_of(label: str) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("label", [*SPECIMENS, *SCRIPTS])
 def test_makes_its_specimen_better_by_itself(label: str, tmp_path: Path) -> None:
-    bench = bench_for(spec_for(tmp_path, text_of(label), steps=STEPS), tmp_path)
+    runner = runner_for(spec_for(tmp_path, text_of(label), steps=STEPS), tmp_path)
     if "samples" in parse_cure(label).needs:
-        assert gather(bench) == ""
-    controls = bench.run([bench.trial(None, seed, "trial", STEPS) for seed in SEEDS])
-    treated = bench.run([bench.trial(label, seed, "trial", STEPS) for seed in SEEDS])
+        assert gather(runner) == ""
+    controls = runner.run([runner.trial(None, seed, "trial", STEPS) for seed in SEEDS])
+    treated = runner.run([runner.trial(label, seed, "trial", STEPS) for seed in SEEDS])
     assert [reading.trial.status for reading in treated] == ["done"] * len(SEEDS), treated[0].trial.detail
     assert all(paired(one, other) for one, other in zip(controls, treated, strict=True))
     pairs = [

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from gradiometer.curing.trials.bench import Engine
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.plan import Wishes
+from gradiometer.curing.trials.runner import Engine
 from gradiometer.errors import SettingsError
 
 ENGINES = ("local", "ray")

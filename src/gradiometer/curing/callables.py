@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gradiometer.curing.case import CaseRequest, CaseResult, cure_script
-from gradiometer.curing.trials.bench import Engine
 from gradiometer.curing.trials.forked import run_forked
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.plan import Wishes
+from gradiometer.curing.trials.runner import Engine
 from gradiometer.errors import SettingsError
 from gradiometer.launching.script import Target
 from gradiometer.schema import Diagnosis, Outcome, Run

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from gradiometer.curing.choosing import asked_for, choose_candidates
 from gradiometer.curing.loss_pairing import has_meaningless_loss
-from gradiometer.curing.trials.bench import Bench, Engine, Progress
 from gradiometer.curing.trials.faults import serious
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import DIAGNOSIS_SHARE, Pace, Plan, Wishes, make_plan
+from gradiometer.curing.trials.runner import Engine, Progress, TrialRunner
 from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, digest_of
 from gradiometer.curing.trying import Attempt, try_cures
 from gradiometer.diagnosing import diagnose
@@ -106,11 +106,11 @@ def cure_script(request: CaseRequest, progress: Progress) -> CaseResult:
         return CaseResult(diagnosis, diagnosed.run, file, None)
     plan = make_plan(request.wishes, pace_of(diagnosed, findings), len(candidates))
     progress.say(plan.text)
-    bench = bench_for(diagnosed, findings, plan, request, progress)
+    runner = runner_for(diagnosed, findings, plan, request, progress)
     outcome, changes = try_cures(
-        Attempt(bench, diagnosed, findings, plan, request.left_out), candidates[: plan.candidate_count]
+        Attempt(runner, diagnosed, findings, plan, request.left_out), candidates[: plan.candidate_count]
     )
-    trials = tuple(reading.trial for reading in (diagnosed, *bench.readings))
+    trials = tuple(reading.trial for reading in (diagnosed, *runner.readings))
     with RunWriter(file, is_resumed=True) as writer:
         writer.add_trials(trials)
         writer.set_outcome(outcome)
@@ -239,9 +239,9 @@ def pace_of(diagnosed: Reading, findings: Sequence[Finding]) -> Pace:
     )
 
 
-def bench_for(
+def runner_for(
     diagnosed: Reading, findings: Sequence[Finding], plan: Plan, request: CaseRequest, progress: Progress
-) -> Bench:
+) -> TrialRunner:
     """Where the trials of this case are run."""
     spec = diagnosed.spec
     template = replace(
@@ -252,7 +252,7 @@ def bench_for(
         conditions=tuple(dict.fromkeys(finding.condition for finding in findings)),
     )
     judges_answers = diagnosed.run is not None and has_meaningless_loss(diagnosed.run)
-    return Bench(
+    return TrialRunner(
         template, Path(spec.folder) / "trials", plan.workers, progress, request.engine, judges_answers=judges_answers
     )
 

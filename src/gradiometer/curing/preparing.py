@@ -12,8 +12,8 @@ from pathlib import Path
 
 from gradiometer.curing import joined_label
 from gradiometer.curing.case import CaseRequest, diagnose_script
-from gradiometer.curing.trials.bench import Bench, Progress
 from gradiometer.curing.trials.preludes import resolve_labels
+from gradiometer.curing.trials.runner import Progress, TrialRunner
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import CureRefusedError, GradiometerError
 from gradiometer.launching.script import Target
@@ -41,9 +41,9 @@ def prepared_label(words: str, target: Target, progress: Progress) -> str:
     conditions = tuple(dict.fromkeys(finding.condition for finding in diagnose(diagnosed.run).findings))
     spec = diagnosed.spec
     template = replace(spec, seconds_limit=None, case_file=str(spec.run_file), conditions=conditions)
-    bench = Bench(template, Path(spec.folder) / "trials", 1, progress)
+    runner = TrialRunner(template, Path(spec.folder) / "trials", 1, progress)
     refusals: dict[str, str] = {}
-    resolved = resolve_labels(bench, [label], refusals, diagnosed.run)
+    resolved = resolve_labels(runner, [label], refusals, diagnosed.run)
     if label not in resolved:
         raise CureRefusedError(refusals[label])
     return resolved[label]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradiometer.curing.choosing import Candidate
-from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.contrasting import equal_time_contrast, held_out_contrasts, why_no_held_out
 from gradiometer.curing.trials.endpoints import endpoints_of
 from gradiometer.curing.trials.faults import share_a_fault
@@ -13,6 +12,7 @@ from gradiometer.curing.trials.pairing import Reading
 from gradiometer.curing.trials.pairs import pairs_after_race, pairs_for_motion, pairs_without_winner
 from gradiometer.curing.trials.plan import Plan
 from gradiometer.curing.trials.preludes import resolve_labels
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.sieves import (
     Placed,
     Race,
@@ -36,7 +36,7 @@ class Attempt:
     """One case's way through the sieves.
 
     Attributes:
-        bench: Where trials are run.
+        runner: What runs trials.
         diagnosed: The diagnosed run.
         findings: What is to be cured, worst first.
         plan: Steps, seeds and finalists.
@@ -44,7 +44,7 @@ class Attempt:
         standings: Where every candidate stands.
     """
 
-    bench: Bench
+    runner: TrialRunner
     diagnosed: Reading
     findings: tuple[Finding, ...]
     plan: Plan
@@ -58,7 +58,7 @@ class Attempt:
             Labels that can be run, each once.
         """
         refusals: dict[str, str] = {}
-        resolved = resolve_labels(self.bench, labels, refusals, self.diagnosed.run)
+        resolved = resolve_labels(self.runner, labels, refusals, self.diagnosed.run)
         for label, reason in refusals.items():
             self.standings.note(label, "remeasure", None, reason)
         for label, ready in resolved.items():
@@ -89,10 +89,10 @@ def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcom
     Returns:
         The outcome, and the winner's changes, part by part.
     """
-    bench, plan, standings = attempt.bench, attempt.plan, attempt.standings
+    runner, plan, standings = attempt.runner, attempt.plan, attempt.standings
     labels = expected(attempt, candidates)
-    kept = remeasure(bench, labels, standings) if labels else []
-    kept += remeasure(bench, fresh, standings) if (fresh := attempt.resolve_pairs(pairs_for_motion(kept))) else []
+    kept = remeasure(runner, labels, standings) if labels else []
+    kept += remeasure(runner, fresh, standings) if (fresh := attempt.resolve_pairs(pairs_for_motion(kept))) else []
     finalists = hold_race(attempt, kept) if kept else []
     if not finalists:
         reason = "no cure went on training any better than the untouched script"
@@ -100,7 +100,7 @@ def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcom
         return Outcome("not shown", ranking=standings.in_order(), detail=f"{reason} in {steps}"), ()
     names = [label for label, _ in finalists]
     alone = {label: parts_alone(label, attempt) for label in names}
-    finals = hold_finals(bench, names, plan, attempt.shows_fault, len(standings.rankings))
+    finals = hold_finals(runner, names, plan, attempt.shows_fault, len(standings.rankings))
     for label in finals.comparisons:
         standings.place(ranking_of(label, finals))
     return outcome_of(finals, attempt, alone)
@@ -120,7 +120,7 @@ def hold_race(attempt: Attempt, kept: Sequence[tuple[str, Strain]]) -> Placed:
         pairs = pairs_after_race(placed, is_cured=is_cured) if placed else pairs_without_winner(kept)
         return attempt.resolve_pairs(pairs)
 
-    contest = Race(attempt.bench, attempt.diagnosed, attempt.plan, attempt.standings, find_pairs, attempt.shows_fault)
+    contest = Race(attempt.runner, attempt.diagnosed, attempt.plan, attempt.standings, find_pairs, attempt.shows_fault)
     return race(contest, [label for label, _ in kept]) or race_of_slow_starters(contest)
 
 
@@ -138,7 +138,7 @@ def parts_alone(label: str, attempt: Attempt) -> str:
     if not told or together is None:
         return ""
     steps = attempt.plan.race_steps[-1]
-    control = control_loss_until(attempt.diagnosed, steps, by_answers=attempt.bench.judges_answers)
+    control = control_loss_until(attempt.diagnosed, steps, by_answers=attempt.runner.judges_answers)
     return (
         f"in the race, {steps} steps: untouched {format_number(control)}, alone {', '.join(told)}, "
         f"together {format_number(together)}"
@@ -154,7 +154,7 @@ def outcome_of(finals: Finals, attempt: Attempt, alone: dict[str, str]) -> tuple
     details = [comparison.detail, alone.get(winner, ""), other_sites(finals, winner)]
     if any(reading.trial.is_paired is None for reading in finals.treated[winner]):
         details.append("whether every pair saw the same batches could not be told")
-    if attempt.bench.judges_answers:
+    if attempt.runner.judges_answers:
         details.append("compared are shares of wrong answers, for the script's loss says nothing of what was learned")
     if not finals.shows_fault:
         told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
@@ -177,7 +177,7 @@ def outcome_of(finals: Finals, attempt: Attempt, alone: dict[str, str]) -> tuple
         detail="; ".join(text for text in details if text),
         held_out=held_out,
         held_out_detail="" if held_out else why_no_held_out(match),
-        equal_time=None if attempt.bench.judges_answers else equal_time_contrast(match),
+        equal_time=None if attempt.runner.judges_answers else equal_time_contrast(match),
         endpoints=endpoints_of(match, attempt.findings),
     )
     return outcome, changes

@@ -4,19 +4,15 @@ The setting is that of Bengio et al. (NIPS 2007) made small: plain descent at ra
 controls say what else cures the disease: weights at the sigmoid's own scale do, ReLU with He's weights does better.
 """
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gradiometer.curing import Patient, parse_cure
-
-MNIST = os.environ.get("GRADIOMETER_MNIST")
+from gradiometer.lab.datasets.images import LabelledImages
 
 Split = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -30,12 +26,11 @@ def digits() -> Split:
     return x[:1400], y[:1400], x[1400:], y[1400:]
 
 
-def mnist() -> Split:
+def split_of(images: LabelledImages) -> Split:
     """The first 10,000 images to learn from, all 10,000 to be tested on."""
-    with np.load(Path(str(MNIST)), allow_pickle=False) as whole:
-        parts = [whole[name] for name in ("x_train", "y_train", "x_test", "y_test")]
-    x, y, x_test, y_test = (torch.tensor(part[:10_000].astype(np.float32)) for part in parts)
-    return x.flatten(1) / 255.0, y.long(), x_test.flatten(1) / 255.0, y_test.long()
+    learned_from = (images.train_inputs[:10_000], images.train_labels[:10_000])
+    x, y, x_test, y_test = map(torch.from_numpy, (*learned_from, images.test_inputs, images.test_labels))
+    return x, y, x_test, y_test
 
 
 def network(inputs: int, width: int, depth: int, activation: type[nn.Module]) -> nn.Sequential:
@@ -100,23 +95,18 @@ def test_brings_deep_sigmoid_layers_to_the_digits_on_every_seed(learner: str, se
     assert share_right(digits(), seed, by_cure(f"pretrain_layers:{learner}")) > 0.8
 
 
-needs_mnist = pytest.mark.skipif(MNIST is None, reason="GRADIOMETER_MNIST does not name MNIST's npz file")
-
-
-@needs_mnist
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("depth", [5, 7])
-def test_brings_five_and_seven_sigmoid_layers_to_mnist(depth: int, seed: int) -> None:
-    split = mnist()
+def test_brings_five_and_seven_sigmoid_layers_to_mnist(depth: int, seed: int, mnist: LabelledImages) -> None:
+    split = split_of(mnist)
     assert share_right(split, seed, untouched, depth) <= 0.15
     assert share_right(split, seed, by_cure("pretrain_layers"), depth) >= 0.9
 
 
-@needs_mnist
 @pytest.mark.slow
-def test_does_no_better_than_the_right_weights_and_worse_than_rectified_units() -> None:
-    split = mnist()
+def test_does_no_better_than_the_right_weights_and_worse_than_rectified_units(mnist: LabelledImages) -> None:
+    split = split_of(mnist)
     pretrained = share_right(split, 0, by_cure("pretrain_layers"))
     assert share_right(split, 0, at_the_sigmoids_scale) == pytest.approx(pretrained, abs=0.03)
     rectified = share_right(split, 0, by_cure("redraw_weights:he"), activation=nn.ReLU)

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from curing.trials.told_engine import PLAN, ToldEngine, bench_of
+from curing.trials.told_engine import PLAN, ToldEngine, runner_of
 from gradiometer.curing.trials.finals import choose_winner, hold_finals, pairs_of
 from gradiometer.curing.trials.verdict import compare
 
 
 def test_proves_a_cure_and_prefers_the_smaller_change(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a+b": 0.50, "a": 0.505})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
 
     assert {comparison.verdict for comparison in finals.comparisons.values()} == {"better"}
     assert finals.paired == {"a+b": True, "a": True}
@@ -23,13 +23,13 @@ def test_proves_a_cure_and_prefers_the_smaller_change(tmp_path: Path) -> None:
 
 def test_takes_the_greater_change_where_it_is_clearly_better(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a+b": 0.2, "a": 1.0})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
     assert choose_winner(finals) == "a+b"
 
 
 def test_says_so_where_the_batches_of_a_pair_differ(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a": 0.2}, {"a": "other"})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
 
     assert finals.paired == {"a": False}
     assert "unpaired" in finals.comparisons["a"].detail
@@ -38,7 +38,7 @@ def test_says_so_where_the_batches_of_a_pair_differ(tmp_path: Path) -> None:
 
 def test_proves_nothing_on_one_training_run_three_times(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a": 0.2}, is_seeded=False)
-    finals = hold_finals(bench_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
 
     assert finals.comparisons["a"].verdict == "not shown"
     assert "random state" in finals.comparisons["a"].detail
@@ -46,7 +46,7 @@ def test_proves_nothing_on_one_training_run_three_times(tmp_path: Path) -> None:
 
 def test_does_not_show_the_fault_where_half_of_the_controls_lack_it(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a": 0.2})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a"], PLAN, lambda control: control.spec.seed == 1)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a"], PLAN, lambda control: control.spec.seed == 1)
 
     assert finals.fault_count == 1
     assert not finals.shows_fault
@@ -54,7 +54,7 @@ def test_does_not_show_the_fault_where_half_of_the_controls_lack_it(tmp_path: Pa
 
 def test_prefers_a_part_that_takes_nearly_as_much_off_the_loss_as_the_whole(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a+b": 0.04, "a": 0.06})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
     assert choose_winner(finals) == "a"
 
 
@@ -63,7 +63,7 @@ def test_counts_the_gain_from_a_constant_guess_where_the_control_stands_above_it
     tmp_path: Path, guess: float, winner: str
 ) -> None:
     engine = ToldEngine({"": 15.0, "a+b": 0.001, "a": 0.11})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a+b", "a"], PLAN, lambda control: True)
     assert choose_winner(replace(finals, guess_loss=guess)) == winner
 
 
@@ -74,8 +74,8 @@ WILD = {("", seed): factor for seed, factor in enumerate((0.2, 1.8, 0.6, 1.5, 0.
 def test_trains_the_spare_seeds_where_the_first_do_not_show_what_they_point_to(tmp_path: Path) -> None:
     plan = replace(PLAN, spare_seeds=tuple(range(4, 11)))
     engine = ToldEngine({"": 2.0, "a": 0.1}, wobble=WILD)
-    finals = hold_finals(bench_of(tmp_path / "spare", engine), ["a"], plan, lambda control: True)
-    without = hold_finals(bench_of(tmp_path / "none", engine), ["a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path / "spare", engine), ["a"], plan, lambda control: True)
+    without = hold_finals(runner_of(tmp_path / "none", engine), ["a"], PLAN, lambda control: True)
 
     assert without.comparisons["a"].verdict == "not shown"
     assert finals.comparisons["a"].verdict == "better"
@@ -93,7 +93,7 @@ def test_looks_no_second_time_where_all_is_said(tmp_path: Path, losses: dict[str
     plan = replace(PLAN, spare_seeds=tuple(range(4, 11)))
     wobble = {} if losses["a"] == 0.1 else WILD
     engine = ToldEngine(losses, wobble=wobble)
-    finals = hold_finals(bench_of(tmp_path, engine), ["a"], plan, lambda control: has_fault)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a"], plan, lambda control: has_fault)
 
     assert len(finals.controls) == len(PLAN.seeds)
     assert finals.comparisons["a"].confidence == pytest.approx(0.96)
@@ -102,7 +102,7 @@ def test_looks_no_second_time_where_all_is_said(tmp_path: Path, losses: dict[str
 def test_does_not_take_a_control_for_come_apart_that_began_with_an_easy_example(tmp_path: Path) -> None:
     """A single example's loss is no measure of where a training began; a constant guess's is."""
     engine = ToldEngine({"": 1.2, "a": 0.5}, starts={"": 0.01, "a": 0.01})
-    finals = hold_finals(bench_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
+    finals = hold_finals(runner_of(tmp_path, engine), ["a"], PLAN, lambda control: True)
     controls = {control.spec.seed: control for control in finals.controls}
     (blind,) = {pair.control_start for pair in pairs_of(finals.treated["a"], controls, math.nan)}
     (seeing,) = {pair.control_start for pair in pairs_of(finals.treated["a"], controls, 1.0)}
@@ -115,8 +115,8 @@ def test_does_not_take_a_control_for_come_apart_that_began_with_an_easy_example(
 
 def test_widens_every_interval_for_all_cures_that_were_tried(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a": 0.2})
-    few = hold_finals(bench_of(tmp_path / "few", engine), ["a"], PLAN, lambda control: True, 1)
-    many = hold_finals(bench_of(tmp_path / "many", engine), ["a"], PLAN, lambda control: True, 10)
+    few = hold_finals(runner_of(tmp_path / "few", engine), ["a"], PLAN, lambda control: True, 1)
+    many = hold_finals(runner_of(tmp_path / "many", engine), ["a"], PLAN, lambda control: True, 10)
 
     assert few.comparisons["a"].confidence == pytest.approx(0.95)
     assert many.comparisons["a"].confidence == pytest.approx(0.995)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from curing.trials.trial_material import bench_for, spec_for
+from curing.trials.trial_material import runner_for, spec_for
 from gradiometer.curing.trials.original_losses import OriginalLosses
 
 
@@ -44,10 +44,10 @@ for step in range(STEPS):
 @pytest.mark.slow  # trials in processes
 def test_is_judged_in_a_trial_by_the_loss_that_the_script_would_have_had(tmp_path: Path) -> None:
     spec = spec_for(tmp_path, SQUASHED, steps=40)
-    plain = bench_for(spec, tmp_path)
+    plain = runner_for(spec, tmp_path)
     (diagnosed,) = plain.run([plain.trial(None, 1, "trial", 40)])
-    bench = bench_for(spec, tmp_path / "treated", case_file=diagnosed.trial.run_file)
-    (treated,) = bench.run([bench.trial("fix_loss_pairing", 1, "trial", 40)])
+    runner = runner_for(spec, tmp_path / "treated", case_file=diagnosed.trial.run_file)
+    (treated,) = runner.run([runner.trial("fix_loss_pairing", 1, "trial", 40)])
     assert treated.trial.status == "done", treated.trial.detail
     assert diagnosed.run is not None
     assert treated.run is not None

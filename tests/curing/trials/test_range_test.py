@@ -10,7 +10,7 @@ from torch import nn
 
 from curing.patients import sigmoid_stack
 from curing.test_specimens import SPECIMEN
-from curing.trials.trial_material import DROPOUT, bench_for, spec_for
+from curing.trials.trial_material import DROPOUT, runner_for, spec_for
 from gradiometer.curing.trials.live_treatment import Regimen
 from gradiometer.curing.trials.range_reading import rate_from
 from gradiometer.curing.trials.range_test import RANGE_STEPS, START_RATIO, DivergenceWatch, RateSweep, hold_still
@@ -155,7 +155,7 @@ def test_sees_in_a_still_run_the_losses_that_a_rate_of_zero_gives(tmp_path: Path
         folder.mkdir()
         specs.append(spec_for(folder, DROPOUT.replace("lr=0.001", f"lr={rate}"), seed=3, step_limit=8))
     still = replace(specs[0], holds_still=True)
-    runs = [reading.run for reading in bench_for(still, tmp_path).run([still, specs[1]])]
+    runs = [reading.run for reading in runner_for(still, tmp_path).run([still, specs[1]])]
     assert runs[0] is not None
     assert runs[1] is not None
     assert runs[0].fingerprints == runs[1].fingerprints
@@ -202,16 +202,16 @@ def test_finds_in_a_trial_a_rate_that_trains_where_the_scripts_own_does_not(tmp_
     text = SPECIMEN.replace("* inputs[:, 1:2]", "")  # a side of a plane: learned within the steps of a range test
     for name, value in (("activation", "ReLU"), ("depth", 2), ("scale", 1.0), ("rate", 30.0)):
         text = text.replace("{" + name + "}", str(value))
-    bench = bench_for(spec_for(tmp_path, text, steps=150), tmp_path)
+    runner = runner_for(spec_for(tmp_path, text, steps=150), tmp_path)
     label = "change_learning_rate:range"
-    trial = replace(bench.trial(label, 0, "range", RANGE_STEPS), range_test=True).placed_in(bench.folder)
-    reading = bench.run([trial])[0]
+    trial = replace(runner.trial(label, 0, "range", RANGE_STEPS), range_test=True).placed_in(runner.folder)
+    reading = runner.run([trial])[0]
     assert reading.trial.status == "done", reading.trial.detail
     assert reading.run is not None
     found = rate_from(reading.run)
     assert found.label is not None
-    control, treated = bench.run([bench.trial(label, 0, "race", 150) for label in (None, found.label)])
+    control, treated = runner.run([runner.trial(label, 0, "race", 150) for label in (None, found.label)])
     assert treated.final_loss < 0.6 < control.final_loss
-    refused = bench.run([bench.trial(label, 0, "race", 5)])[0]
+    refused = runner.run([runner.trial(label, 0, "race", 5)])[0]
     assert refused.trial.status == "refused"
     assert "gradiometer cure" in refused.trial.detail

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curing.trials.told_engine import PLAN, ToldEngine, bench_of, diagnosed
+from curing.trials.told_engine import PLAN, ToldEngine, diagnosed, runner_of
 from gradiometer.curing.trials.sieves import Race, Standings, race, race_of_slow_starters, remeasure
 
 
@@ -15,7 +15,7 @@ def contest_of(tmp_path: Path, engine: ToldEngine, pairs: tuple[str, ...] = ()) 
     control = diagnosed(tmp_path, engine)
     engine.asked.clear()
     return Race(
-        bench_of(tmp_path, engine),
+        runner_of(tmp_path, engine),
         control,
         PLAN,
         Standings(),
@@ -45,11 +45,11 @@ def test_races_the_nearest_over_a_whole_trial_where_nobody_was_better_in_a_part_
     contest = contest_of(tmp_path, ToldEngine(losses, waking={"a": 22}))
     labels = [label for label in losses if label]
     assert race(contest, labels) == []
-    contest.bench.engine.asked.clear()
+    contest.runner.engine.asked.clear()
     finalists = race_of_slow_starters(contest)
 
     assert [label for label, _ in finalists] == ["a"]
-    assert sorted(contest.bench.engine.asked) == ["a", "b", "c", "d"]
+    assert sorted(contest.runner.engine.asked) == ["a", "b", "c", "d"]
     assert contest.standings.rankings["b"].detail == "no better than the control after 40 steps"
 
 
@@ -88,7 +88,7 @@ def test_drops_at_first_what_is_no_better_or_not_finite(tmp_path: Path) -> None:
     # Runs that are told have no measurements, which counts as ill on both sides: the loss decides.
     engine = ToldEngine({"": 2.0, "a": 1.5, "b": 2.0, "c": math.inf})
     standings = Standings()
-    kept = remeasure(bench_of(tmp_path, engine), ["a", "b", "c"], standings)
+    kept = remeasure(runner_of(tmp_path, engine), ["a", "b", "c"], standings)
 
     assert [label for label, _ in kept] == ["a"]
     assert "NaN or infinity" in standings.rankings["c"].detail
@@ -102,9 +102,9 @@ def test_drops_for_balance_only_where_balance_tells_of_the_fault(
     tmp_path: Path, conditions: tuple[str, ...], expected: list[str]
 ) -> None:
     engine = ToldEngine({"": 2.0, "a": 1.5, "b": 2.0})
-    bench = bench_of(tmp_path, engine)
-    bench.template = replace(bench.template, conditions=conditions)
-    assert [label for label, _ in remeasure(bench, ["a", "b"], Standings())] == expected
+    runner = runner_of(tmp_path, engine)
+    runner.template = replace(runner.template, conditions=conditions)
+    assert [label for label, _ in remeasure(runner, ["a", "b"], Standings())] == expected
 
 
 def test_ranks_those_of_the_last_sieve_first() -> None:
@@ -126,7 +126,7 @@ def test_keeps_what_was_foretold_when_a_candidate_goes_on_under_another_label() 
 
 def test_lets_a_rate_race_that_was_found_whatever_its_first_steps_look_like(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "change_learning_rate:=0.1": 2.0, "clip_gradients": 2.0})
-    kept = remeasure(bench_of(tmp_path, engine), ["change_learning_rate:=0.1", "clip_gradients"], Standings())
+    kept = remeasure(runner_of(tmp_path, engine), ["change_learning_rate:=0.1", "clip_gradients"], Standings())
     assert [label for label, _ in kept] == ["change_learning_rate:=0.1"]
 
 

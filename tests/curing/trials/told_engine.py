@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from curing.trials.trial_material import Silent
-from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.local import TrialEnd
 from gradiometer.curing.trials.pairing import Reading, read_trial
 from gradiometer.curing.trials.plan import Plan
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.spec import TrialSpec
 from gradiometer.recording.writer import RunWriter
 from gradiometer.schema import StepStats
@@ -61,8 +61,8 @@ class ToldEngine:
         return TrialEnd(spec, 0, 1.0)
 
 
-def bench_of(tmp_path: Path, engine: ToldEngine) -> Bench:
-    return Bench(TEMPLATE, tmp_path, 2, Silent(), engine)
+def runner_of(tmp_path: Path, engine: ToldEngine) -> TrialRunner:
+    return TrialRunner(TEMPLATE, tmp_path, 2, Silent(), engine)
 
 
 def diagnosed(tmp_path: Path, engine: ToldEngine) -> Reading:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gradiometer.curing.trials.bench import Bench
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.spec import TrialSpec
 
 SIGMOIDS = """\
@@ -103,6 +103,6 @@ def spec_for(folder: Path, text: str, *, steps: int = 20, **settings: Any) -> Tr
     return replace(spec, **settings).placed_in(folder / "trials")
 
 
-def bench_for(spec: TrialSpec, folder: Path, **settings: Any) -> Bench:
-    """A bench for trials like this one."""
-    return Bench(replace(spec, **settings), folder / "bench", 2, Silent())
+def runner_for(spec: TrialSpec, folder: Path, **settings: Any) -> TrialRunner:
+    """A runner for trials like this one."""
+    return TrialRunner(replace(spec, **settings), folder / "runner", 2, Silent())

@@ -28,7 +28,7 @@ from gradiometer.lab.experiments.backpropagation.trainings import (
     conduct_training,
 )
 from gradiometer.lab.networks.feed_forward import draw_network
-from gradiometer.lab.networks.one_thread import one_thread
+from gradiometer.lab.one_thread import one_thread
 from gradiometer.schema import ExperimentReport, Row
 
 TIMED = ("What it costs", "Online, mini-batch, full batch")
@@ -197,19 +197,6 @@ def test_times_every_way_as_often() -> None:
     assert timing.ratios("autograd") == [
         other / own for other, own in zip(timing.seconds["autograd"], timing.seconds["written out"], strict=True)
     ]
-
-
-def test_one_thread_is_given_back() -> None:
-    import torch
-    from threadpoolctl import threadpool_info
-
-    torch.set_num_threads(2)
-    before = sorted((pool["filepath"], pool["num_threads"]) for pool in threadpool_info())
-    with one_thread():
-        assert torch.get_num_threads() == 1
-        assert {pool["num_threads"] for pool in threadpool_info()} == {1}
-    assert sorted((pool["filepath"], pool["num_threads"]) for pool in threadpool_info()) == before
-    torch.set_num_threads(1)
 
 
 def test_counts_networks_that_never_name_a_digit() -> None:

@@ -115,6 +115,6 @@ def test_holds_every_row_on_digits_within_half_a_minute(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_holds_every_row_on_mnist(tmp_path: Path, mnist: LabelledImages) -> None:
-    assert mnist.name == "MNIST"
+    assert mnist.name == "mnist"
     report = conduct(Bench(tmp_path, size="full"))
     assert report.missed == ()

@@ -9,7 +9,10 @@ from gradiometer.lab.networks.plain import (
     critical_start,
     draw_layers,
     gaussian_start,
+    linear_of,
+    orders,
     plain_network,
+    sigmoid_start,
     standard_start,
     standardised,
     textbook_start,
@@ -24,6 +27,7 @@ from gradiometer.theory.critical_scale import critical_scale
     [
         (standard_start, 1.0 / (3.0 * 300)),
         (textbook_start("glorot"), 2.0 / 600),
+        (sigmoid_start, 16.0 * 2.0 / 600),
         (textbook_start("he"), 2.0 / 300),
         (xavier_normal_start, 2.0 / 600),
         (gaussian_start(1.5), 2.25 / 300),
@@ -49,6 +53,22 @@ def test_leaves_the_global_random_state_alone_and_draws_the_same_again():
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first[0].weight, second[0].weight)
     assert not torch.equal(first[0].weight, draw_layers([5, 4, 3], standard_start, 2)[0].weight)
+
+
+def test_copies_a_weight_and_a_bias_into_a_layer():
+    weight, bias = torch.arange(6.0).reshape(2, 3), torch.tensor([7.0, 8.0])
+    layer = linear_of(weight, bias)
+    assert layer(torch.tensor([1.0, 0.0, -1.0])).tolist() == [5.0, 6.0]
+    weight.zero_()
+    assert layer.weight.detach()[1].tolist() == [3.0, 4.0, 5.0]
+
+
+def test_orders_each_example_once_a_pass_and_leaves_out_what_fills_no_batch():
+    generator = torch.Generator().manual_seed(2)
+    first, second = (list(orders(20, 6, generator)) for _ in range(2))
+    assert [len(chosen) for chosen in first] == [6, 6, 6]
+    assert len(set(torch.cat(first).tolist())) == 18
+    assert not torch.equal(torch.cat(first), torch.cat(second))
 
 
 def test_trains_a_plain_network_on_digits():

@@ -4,11 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.contrasting import Match
 from gradiometer.curing.trials.pairing import Reading, are_same_training, with_pairing
 from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import Plan
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.verdict import (
     CONFIDENCE,
     FIRST_LOOK,
@@ -84,7 +84,7 @@ class Finals:
 
 
 def hold_finals(
-    bench: Bench, labels: Sequence[str], plan: Plan, shows_fault: Callable[[Reading], bool], tried_count: int = 1
+    runner: TrialRunner, labels: Sequence[str], plan: Plan, shows_fault: Callable[[Reading], bool], tried_count: int = 1
 ) -> Finals:
     """Third sieve: finalists against the untouched control, several seeds, same data.
 
@@ -92,28 +92,28 @@ def hold_finals(
     seeds are looked at once more. The two looks share what chance is allowed.
 
     Args:
-        bench: Where trials are run.
+        runner: What runs trials.
         labels: The finalists.
         plan: Steps and seeds.
         shows_fault: Whether a control has the fault that was diagnosed.
         tried_count: Cures that were tried in all sieves, these among them.
     """
     tried_count = max(tried_count, len(labels))
-    table = run_seeds(bench, labels, plan, plan.seeds)
+    table = run_seeds(runner, labels, plan, plan.seeds)
     first = FIRST_LOOK if plan.spare_seeds else CONFIDENCE
-    finals = finals_of(bench, labels, table, shows_fault, tried_count, first)
+    finals = finals_of(runner, labels, table, shows_fault, tried_count, first)
     if not plan.spare_seeds or not is_worth_another_look(finals):
         return finals
-    table |= run_seeds(bench, labels, plan, plan.spare_seeds)
-    return finals_of(bench, labels, table, shows_fault, tried_count, SECOND_LOOK)
+    table |= run_seeds(runner, labels, plan, plan.spare_seeds)
+    return finals_of(runner, labels, table, shows_fault, tried_count, SECOND_LOOK)
 
 
-def run_seeds(bench: Bench, labels: Sequence[str], plan: Plan, seeds: Sequence[int]) -> Table:
+def run_seeds(runner: TrialRunner, labels: Sequence[str], plan: Plan, seeds: Sequence[int]) -> Table:
     """Train the control and every finalist with some seeds."""
     entrants = (None, *labels)
     # One step more lets a training that would end here end by itself, with the evaluation after its last step.
     steps = plan.steps + plan.is_whole
-    readings = iter(bench.run([bench.trial(label, seed, "trial", steps) for seed in seeds for label in entrants]))
+    readings = iter(runner.run([runner.trial(label, seed, "trial", steps) for seed in seeds for label in entrants]))
     return {seed: [next(readings) for _ in entrants] for seed in seeds}
 
 
@@ -125,7 +125,7 @@ def is_worth_another_look(finals: Finals) -> bool:
 
 
 def finals_of(
-    bench: Bench,
+    runner: TrialRunner,
     labels: Sequence[str],
     table: Table,
     shows_fault: Callable[[Reading], bool],
@@ -139,11 +139,11 @@ def finals_of(
         for index, label in enumerate(labels, start=1)
     }
     renewed = {reading.trial.run_file: reading for group in treated.values() for reading in group}
-    bench.readings = [renewed.get(reading.trial.run_file, reading) for reading in bench.readings]
+    runner.readings = [renewed.get(reading.trial.run_file, reading) for reading in runner.readings]
     in_order = tuple(controls.values())
     is_one_training = are_same_training(list(in_order))
     paired = {label: all(reading.trial.is_paired is not False for reading in group) for label, group in treated.items()}
-    guess = math.nan if bench.judges_answers else guess_loss(in_order)
+    guess = math.nan if runner.judges_answers else guess_loss(in_order)
     comparisons = {}
     for label, group in treated.items():
         pairs, rules = pairs_of(group, controls, guess), Rules(paired[label], is_one_training, tried_count, confidence)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gradiometer.curing import parse_cure, parts_of
 from gradiometer.curing.choosing import SEARCHED_RATE, greatest_rate
-from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.gathering import SAMPLES_FILE
 from gradiometer.curing.trials.range_reading import rate_from
 from gradiometer.curing.trials.range_test import RANGE_STEPS
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.spec import TrialSpec
 from gradiometer.schema import Run
 from gradiometer.units import format_setting
@@ -28,12 +28,12 @@ GATHERING_STEPS = 300
 
 
 def resolve_labels(
-    bench: Bench, labels: Sequence[str], refusals: dict[str, str], run: Run | None = None
+    runner: TrialRunner, labels: Sequence[str], refusals: dict[str, str], run: Run | None = None
 ) -> dict[str, str]:
     """Run the preludes that some cures need.
 
     Args:
-        bench: Where trials are run; its template is told where gathered inputs lie.
+        runner: What runs trials; its template is told where gathered inputs lie.
         labels: Labels of cures as they are prescribed.
         refusals: Takes the reason of each that can't be tried.
         run: The diagnosed run, whose depth limits the rates.
@@ -43,31 +43,33 @@ def resolve_labels(
         searched one.
     """
     needing = [label for label in labels if "samples" in parse_cure(label).needs]
-    if needing and bench.template.samples_file is None:
-        reason = gather(bench)
+    if needing and runner.template.samples_file is None:
+        reason = gather(runner)
         refusals |= dict.fromkeys(needing if reason else (), reason)
     open_labels = [label for label in labels if label not in refusals]
     searching = [label for label in open_labels if SEARCHED_RATE in label.split("+")]
-    found = found_rates(bench, searching, refusals, run)
+    found = found_rates(runner, searching, refusals, run)
     return {label: found.get(label, label) for label in open_labels if label not in refusals}
 
 
-def gather(bench: Bench) -> str:
+def gather(runner: TrialRunner) -> str:
     """Have a run of the script gather its inputs.
 
     Returns:
         Why there are none; empty where they lie in the template's `samples_file` now.
     """
-    spec = bench.trial(None, PRELUDE_SEED, "gather", GATHERING_STEPS, gathers=True)
-    reading = bench.run([spec])[0]
+    spec = runner.trial(None, PRELUDE_SEED, "gather", GATHERING_STEPS, gathers=True)
+    reading = runner.run([spec])[0]
     file = Path(spec.folder) / SAMPLES_FILE
     if not file.exists():
         return reading.trial.detail or "no inputs could be gathered: the script feeds its model nothing but integers"
-    bench.template = replace(bench.template, samples_file=str(file))
+    runner.template = replace(runner.template, samples_file=str(file))
     return ""
 
 
-def found_rates(bench: Bench, labels: Sequence[str], refusals: dict[str, str], run: Run | None) -> dict[str, str]:
+def found_rates(
+    runner: TrialRunner, labels: Sequence[str], refusals: dict[str, str], run: Run | None
+) -> dict[str, str]:
     """Find the learning rate of each network by a range test and a still run; one that finds none is refused.
 
     No rate is taken that is far above what theory says the depth bears: a deep network comes apart later than a range
@@ -75,7 +77,7 @@ def found_rates(bench: Bench, labels: Sequence[str], refusals: dict[str, str], r
     """
     if not labels:
         return {}
-    readings = bench.run([spec for label in labels for spec in range_trials(bench, without_rate(label))])
+    readings = runner.run([spec for label in labels for spec in range_trials(runner, without_rate(label))])
     found: dict[str, str] = {}
     for label, reading, still in zip(labels, readings[::2], readings[1::2], strict=True):
         if reading.run is None or reading.trial.status == "refused":
@@ -92,10 +94,10 @@ def found_rates(bench: Bench, labels: Sequence[str], refusals: dict[str, str], r
     return found
 
 
-def range_trials(bench: Bench, label: str | None) -> tuple[TrialSpec, TrialSpec]:
+def range_trials(runner: TrialRunner, label: str | None) -> tuple[TrialSpec, TrialSpec]:
     """The range test of a network, and the run on the same batches in which its weights are held."""
-    test = bench.trial(label, PRELUDE_SEED, "range", RANGE_STEPS, range_test=True)
-    return test, replace(test, range_test=False, holds_still=True).placed_in(bench.folder)
+    test = runner.trial(label, PRELUDE_SEED, "range", RANGE_STEPS, range_test=True)
+    return test, replace(test, range_test=False, holds_still=True).placed_in(runner.folder)
 
 
 def without_rate(label: str) -> str | None:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from gradiometer.curing.trials.bench import Bench
 from gradiometer.curing.trials.pairing import Reading, final_loss
 from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import FINALIST_COUNT, REMEASURE_STEPS, Plan
+from gradiometer.curing.trials.runner import TrialRunner
 from gradiometer.curing.trials.strain import CLEAR_LOSS_SHARE, Strain, strain_of
 from gradiometer.curing.trials.verdict import LEAST_IMPROVEMENT, SUFFICIENT_SHARE
 from gradiometer.curing.trials.wrong_answers import wrong_share
@@ -87,7 +87,7 @@ class Standings:
         return tuple(sorted(self.rankings.values(), key=rank))
 
 
-def remeasure(bench: Bench, labels: Sequence[str], standings: Standings) -> list[tuple[str, Strain]]:
+def remeasure(runner: TrialRunner, labels: Sequence[str], standings: Standings) -> list[tuple[str, Strain]]:
     """First sieve: a few steps of each candidate, measured in full.
 
     Out go those that refuse, fail or are not finite, and, where the control's first steps show the fault, those that
@@ -98,10 +98,10 @@ def remeasure(bench: Bench, labels: Sequence[str], standings: Standings) -> list
         The labels that stay with what their first steps say, the least strained first; in the order given where the
         control's first steps do not show the fault.
     """
-    specs = [bench.trial(label, RACE_SEED, "remeasure", REMEASURE_STEPS, 1.0) for label in (None, *labels)]
-    control, *readings = bench.run(specs)
+    specs = [runner.trial(label, RACE_SEED, "remeasure", REMEASURE_STEPS, 1.0) for label in (None, *labels)]
+    control, *readings = runner.run(specs)
     before = strain_of(control.run) if control.run is not None else None
-    is_ill = before is not None and before.is_ill and TOLD_BY_STRAIN.issuperset(bench.template.conditions)
+    is_ill = before is not None and before.is_ill and TOLD_BY_STRAIN.issuperset(runner.template.conditions)
     kept: list[tuple[str, Strain]] = []
     for label, reading in zip(labels, readings, strict=True):
         strain = strain_of(reading.run) if reading.is_done and reading.run is not None else None
@@ -125,7 +125,7 @@ class Race:
     """What a race is run on.
 
     Attributes:
-        bench: Where its trials are run.
+        runner: What runs its trials.
         diagnosed: The diagnosed run: its control, up to the same step.
         plan: Steps of each round, cures that go on.
         standings: Takes where every racer stands.
@@ -134,7 +134,7 @@ class Race:
         shows_fault: Whether a training shows the fault.
     """
 
-    bench: Bench
+    runner: TrialRunner
     diagnosed: Reading
     plan: Plan
     standings: Standings
@@ -146,13 +146,13 @@ class Race:
 
         The loss that a lost control began with is that of one batch, and a cured training needs steps to get below it.
         """
-        is_lost = was_lost(self.diagnosed, steps, by_answers=self.bench.judges_answers)
+        is_lost = was_lost(self.diagnosed, steps, by_answers=self.runner.judges_answers)
         return math.inf if is_lost else self.mark(steps)
 
     def mark(self, steps: int) -> float:
         """The loss that is less than the control's, or than what a lost one began with, by what matters at all."""
         return (1.0 - LEAST_IMPROVEMENT) * control_loss_until(
-            self.diagnosed, steps, by_answers=self.bench.judges_answers
+            self.diagnosed, steps, by_answers=self.runner.judges_answers
         )
 
     def summit(self, steps: int, best: float) -> float:
@@ -167,7 +167,7 @@ class Race:
             best: Loss of the best racer.
         """
         mark, run = self.mark(steps), self.diagnosed.run
-        guess = math.nan if run is None or self.bench.judges_answers else constant_loss(run)
+        guess = math.nan if run is None or self.runner.judges_answers else constant_loss(run)
         return guess if best < guess < mark else mark
 
 
@@ -220,8 +220,8 @@ def race_of_slow_starters(contest: Race) -> Placed:
 
 def heat(contest: Race, labels: Sequence[str], steps: int) -> Placed:
     """One round of the race: those below the bar, lowest loss first."""
-    bar, standings, bench = contest.bar(steps), contest.standings, contest.bench
-    readings = bench.run([bench.trial(label, RACE_SEED, "race", steps) for label in labels])
+    bar, standings, runner = contest.bar(steps), contest.standings, contest.runner
+    readings = runner.run([runner.trial(label, RACE_SEED, "race", steps) for label in labels])
     placed = []
     for label, reading in zip(labels, readings, strict=True):
         standings.note(label, "race", reading)

@@ -170,7 +170,7 @@ def train_stack(
         rates: Learning rate of each network.
         steps: Steps to take.
         batch_size: Examples of a step; drawn with replacement.
-        momentum: Of the descent.
+        momentum: Of the descent; Adam has its own.
         is_adam: By Adam instead of descent.
         seed: Seed of the order.
         after_step: Called with the number of steps that are done.
@@ -268,6 +268,6 @@ def accuracies_on(stack: Stack, inputs: Tensor, labels: Tensor) -> NDArray[np.fl
     """Share of the examples whose class has the greatest output [network]."""
     right = torch.zeros(stack.count, dtype=torch.float64)
     with torch.no_grad():
-        for some, classes in zip(inputs.split(CHUNK), labels.split(CHUNK), strict=True):
+        for some, classes in zip(torch.split(inputs, CHUNK), torch.split(labels, CHUNK), strict=True):
             right += (outputs_of(stack, some).argmax(2) == classes).sum(1)
     return np.asarray((right / len(inputs)).numpy())

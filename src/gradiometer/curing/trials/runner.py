@@ -1,4 +1,4 @@
-"""Where the trials of one case are run: turns cures, seeds and steps into trials, and their run files into readings."""
+"""Runs the trials of one case: turns cures, seeds and steps into trials, and their run files into readings."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,8 +34,8 @@ class Progress(Protocol):
 
 
 @dataclass(slots=True)
-class Bench:
-    """The trials of one case.
+class TrialRunner:
+    """Runs the trials of one case, and keeps what came of them.
 
     Attributes:
         template: A trial of this case with no cure.
