@@ -1,6 +1,7 @@
 """Single trainings of `script.py` in processes of their own, through the engine that `gradiometer cure` has."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,14 @@ from time import perf_counter
 from benchmarks.cures.records import Ended
 from benchmarks.truth.families import draw_setup
 from benchmarks.truth.training import WORST
+from gradiometer.curing.loss_pairing import has_meaningless_loss
 from gradiometer.curing.trials.finals import guess_loss, pairs_of
 from gradiometer.curing.trials.local import run_trials
 from gradiometer.curing.trials.pairing import Reading, log_of, read_trial, with_pairing
 from gradiometer.curing.trials.spec import TrialSpec, spec_from_json
 from gradiometer.curing.trials.verdict import Comparison, compare
+from gradiometer.curing.trials.wrong_answers import judged_by_answers
+from gradiometer.recording.reader import read_run
 
 SCRIPT = Path(__file__).with_name("script.py")
 
@@ -114,8 +118,12 @@ def confirm(
     by_seed = {control.spec.seed: control for control in controls}
     readings = fresh_readings(folder, treated, workers, list(by_seed))
     cured = [with_pairing(reading, by_seed) for reading in readings]
-    pairs = pairs_of(cured, by_seed, guess_loss(controls))
     is_paired = all(reading.trial.is_paired is not False for reading in cured)
+    if treated.case_file is not None and has_meaningless_loss(read_run(treated.case_file)):
+        answered = {seed: judged_by_answers(control) for seed, control in by_seed.items()}
+        pairs = pairs_of([judged_by_answers(reading) for reading in cured], answered, math.nan)
+    else:
+        pairs = pairs_of(cured, by_seed, guess_loss(controls))
     return compare(pairs, is_paired=is_paired), ends_of(cured[: len(FRESH_SEEDS)])
 
 

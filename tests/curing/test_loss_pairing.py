@@ -245,7 +245,10 @@ def test_chooses_the_correction_by_what_a_run_has_found(name: str) -> None:
             loss_of(case, model).backward()
             optimizer.step()
     assert correction_of(watching.run) == case.correction
-    assert has_meaningless_loss(watching.run) == (case.correction in ("log_softmax", "class_axis"))
+    is_least_where_saturated = name == "sigmoid"
+    assert has_meaningless_loss(watching.run) == (
+        case.correction in ("log_softmax", "class_axis") or is_least_where_saturated
+    )
     fresh = Network(case, is_inside=True)
     patient = applied(case, fresh, watching.run)
     assert len(patient.script_modes) == 1

@@ -24,8 +24,8 @@ When it helps:
 What it costs:
     Some ten microseconds for every call of torch, with which a step of a tiny network takes twice as long, until the
     correction is written into the script itself, which is one line: the code says which. The loss is another number
-    than before: the cure is judged by the loss that the script would have had, or, where that says nothing
-    (`log_softmax`, `class_axis`), by accuracy.
+    than before: the cure is judged by the loss that the script would have had, or by accuracy, where that says nothing
+    (`log_softmax`, `class_axis`), or is least for saturated units (a cross-entropy of sigmoids).
 
 Source:
     Goodfellow, Bengio, Courville, "Deep Learning", 2016, section 6.2.2; Bishop, "Pattern Recognition and Machine
@@ -216,12 +216,20 @@ class FixLossPairing(Labelled):
 
 
 def has_meaningless_loss(run: Run) -> bool:
-    """Whether a run's loss says nothing of what its network has learned, so that any cure is judged by accuracy."""
+    """Whether a run's loss does not tell what its network has learned, so that any cure is judged by accuracy.
+
+    A cross-entropy of outputs between 0 and 1 is least where each of them is saturated. Training by the right loss
+    leaves scores unsaturated and so looks worse by it, however well it tells the classes apart.
+    """
     try:
         chosen = correction_of(run)
     except CureRefusedError:
         return False
-    return chosen is not None and CORRECTIONS[chosen].judged_by == "accuracy"
+    path = loss_path(run)
+    if chosen is None or path is None:
+        return False
+    is_squashed = path.loss == "cross_entropy" and path.output_unit in {"Sigmoid", "Tanh"}
+    return is_squashed or CORRECTIONS[chosen].judged_by == "accuracy"
 
 
 MODES = PairedLoss.__module__

@@ -155,7 +155,7 @@ def outcome_of(finals: Finals, attempt: Attempt, alone: dict[str, str]) -> tuple
     if any(reading.trial.is_paired is None for reading in finals.treated[winner]):
         details.append("whether every pair saw the same batches could not be told")
     if attempt.runner.judges_answers:
-        details.append("compared are shares of wrong answers, for the script's loss says nothing of what was learned")
+        details.append("compared are shares of wrong answers, for the script's loss does not tell what was learned")
     if not finals.shows_fault:
         told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
         verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]
