@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from browsing import assert_sound, browser, visit, wait_for_figures
 from gradiometer.lab import EXPERIMENTS
 from gradiometer.lab.bench import Bench
 from gradiometer.lab.conducting import conduct_experiment
 from gradiometer.showing.json_output import json_text
 from gradiometer.showing.lab_object import report_object
 from gradiometer.showing.lab_page import write_lab_page
-from showing.test_lab_page import LEGENDS_WITHOUT_ROOM, figure_count
-from showing.test_report import NAMES_CUT_OFF, browser
+from showing.test_lab_page import figure_count
 
 __all__ = ["browser"]
 
@@ -26,14 +26,6 @@ def test_makes_a_page_of_every_experiment(browser, tmp_path: Path, name: str) ->
     path = write_lab_page(report, tmp_path / "page.html", question=EXPERIMENTS[name])
     assert path.stat().st_size < 6_000_000
     for width, scheme in ((390, "dark"), (1280, "light")):
-        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
-        faults: list[str] = []
-        page.on("pageerror", lambda error, faults=faults: faults.append(str(error)))
-        page.goto(path.as_uri())
-        page.wait_for_selector("body[data-drawn]", timeout=60_000)
-        assert page.evaluate("document.body.dataset.drawn") == str(figure_count(report))
-        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-        assert page.evaluate(NAMES_CUT_OFF) == []
-        assert page.evaluate(LEGENDS_WITHOUT_ROOM) == []
-        assert faults == []
-        page.close()
+        with visit(browser, path.as_uri(), width=width, scheme=scheme) as seen:
+            wait_for_figures(seen, figure_count(report))
+            assert_sound(seen)

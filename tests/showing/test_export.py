@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,7 +17,15 @@ from gradiometer.diagnosing import diagnose
 from gradiometer.errors import RunFileError, SettingsError
 from gradiometer.recording.reader import read_run
 from gradiometer.schema import LAYER_COLUMNS, Run
-from gradiometer.showing.export import export_place, export_run, write_csv, write_json_tables, write_parquet
+from gradiometer.showing.export import (
+    export_place,
+    export_run,
+    no_pictures,
+    own_faults,
+    write_csv,
+    write_json_tables,
+    write_parquet,
+)
 from gradiometer.showing.export_tables import TABLES, row_count, tables_of
 from showing.made_run import made_diagnosis, made_run, write_made_run
 from showing.made_turns import measured_fully
@@ -141,6 +150,29 @@ def test_says_what_to_install_for_a_format(tmp_path: Path) -> None:
         assert f"needs {package}, which is not installed here" in said
         assert f"pip install 'gradiometer[{extra}]'" in said
         assert not place.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("browser", "words"), [("/nowhere", "found no Chrome"), ("/bin/true", "could not draw")])
+def test_says_in_a_sentence_that_there_is_no_browser_for_pictures(browser: str, words: str, tmp_path: Path) -> None:
+    pytest.importorskip("kaleido", reason="kaleido is not installed: pip install 'gradiometer[images]'")
+    run_file = write_made_run(tmp_path / "a.db", hidden_count=1)
+    command = [sys.executable, "-m", "gradiometer", "export", str(run_file), "--figures", "png"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "BROWSER_PATH": browser})
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "a.tables").glob("*.csv"))
+
+
+def test_says_why_a_drawing_program_drew_nothing() -> None:
+    class ChromeNotFoundError(Exception):
+        pass
+
+    assert "BROWSER_PATH" in no_pictures(ChromeNotFoundError())
+    assert "(TimeoutError)" in no_pictures(TimeoutError())
+    assert own_faults("no.such.module") == ()
+    assert SettingsError in own_faults("gradiometer.errors")
 
 
 def test_says_where_it_could_not_write(tmp_path: Path) -> None:

@@ -1,16 +1,25 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
+from torch import nn
 from traitlets.config import Config
 
 import gradiometer
 from gradiometer.comparing import compare
-from gradiometer.schema import Run
-from gradiometer.showing.notebook import CARDS, card_of, load_ipython_extension
+from gradiometer.curing.callables import CureResult
+from gradiometer.schema import Diagnosis, Run
+from gradiometer.schema.explained import Agreement, ClassPull, ExamplePull, Nudges
+from gradiometer.showing.explained_cards import as_pictures
+from gradiometer.showing.grey_png import picture_address
+from gradiometer.showing.notebook import CARDS, card_of, html_of, load_ipython_extension, text_of
 from gradiometer.units import format_db
 from showing.made_run import made_diagnosis, made_finding, made_outcome, made_run
 
@@ -39,12 +48,37 @@ def shell() -> InteractiveShell:
     return made
 
 
+def made_nudges() -> Nudges:
+    """What a batch of four pictures of 8 by 8 asks of a small network."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.Tanh(), nn.Linear(6, 3))
+    return gradiometer.nudges(net, nn.functional.cross_entropy, torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]))
+
+
+def made_agreement() -> Agreement:
+    """Two classes that agree, and an example of the first that asks for the opposite."""
+    examples = (ExamplePull(7, 0, 5.0, -0.25, 6.25), ExamplePull(1, 0, 1.0, 0.9, 0.1), ExamplePull(2, 1, 1.0, 0.8, 0.2))
+    return Agreement(examples, (ClassPull(0, 2, 0.325, 0.5), ClassPull(1, 1, None, 0.8)), 0.9, (("0.weight", "x"),))
+
+
+def made_result() -> CureResult:
+    """A function that was cured."""
+    run, outcome = made_run(), made_outcome()
+    return CureResult(
+        outcome.verdict, outcome.cures, outcome.snippet, made_diagnosis(), outcome, run, Path("runs/made.db")
+    )
+
+
 NOUNS = {
     "Run": made_run(),
     "Diagnosis": made_diagnosis(),
     "Finding": made_finding(),
     "Comparison": compare(made_run(), made_run()),
     "Outcome": made_outcome(),
+    "Trial": made_run().trials[0],
+    "CureResult": made_result(),
+    "Nudges": made_nudges(),
+    "Agreement": made_agreement(),
 }
 
 
@@ -72,6 +106,63 @@ def test_shows_a_runs_story_and_its_levels(shell: InteractiveShell) -> None:
     assert page.index("body.4") < page.index("body.0</span>")
     shown = re.findall(r"text-align:right'>([^<]+)<", page)
     assert shown in [[format_db(level) for level in row[::-1]] for row in run.layer_columns["level_db"].tolist()]
+
+
+def test_shows_what_a_batch_asks_as_pictures_outputs_layers_and_weights() -> None:
+    nudges = made_nudges()
+    card = card_of(nudges)
+    assert nudges.inputs is not None
+    assert nudges.inputs.shape == (4, 1, 8, 8)
+    assert [words for _, words in card.pictures] == [f"example {i}: a {c}" for i, c in enumerate((0, 1, 2, 0))]
+    assert card.pictures[1][0] == picture_address(nudges.inputs[1, 0])
+    outputs, layers = card.charts
+    assert nudges.wanted is not None
+    assert [value for _, value, _ in outputs.rows] == pytest.approx(nudges.wanted[0].tolist())
+    assert outputs.rows[0][2].startswith("+")
+    assert layers.rows[0][1] == 0.0
+    assert [name for name, _, _ in layers.rows] == [one.layer for one in reversed(nudges.layers) if one.error_norm]
+    assert card.lines == (nudges.story(),)
+    assert f"{nudges.sensitive[0].parameter}[" in card.points[0][1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((2, 1, 5, 7), (2, 5, 7)),
+        ((2, 3, 5, 7), (2, 5, 7)),
+        ((2, 9, 9), (2, 9, 9)),
+        ((2, 784), (2, 28, 28)),
+        ((2, 16, 5, 7), None),
+        ((2, 9, 30), None),
+        ((2, 60), None),
+        ((2, 16), None),
+        ((2,), None),
+    ],
+)
+def test_takes_inputs_for_pictures_only_where_they_can_be(shape, expected) -> None:
+    shown = as_pictures(np.zeros(shape))
+    assert (None if shown is None else shown.shape) == expected
+
+
+def test_shows_nudges_of_a_loss_that_is_lost() -> None:
+    nudges = replace(made_nudges(), loss=float("nan"), inputs=None)
+    assert "nothing can be asked" in text_of(nudges)
+    assert "<img" not in html_of(nudges)
+
+
+def test_shows_the_examples_that_ask_for_something_else() -> None:
+    card = card_of(made_agreement())
+    assert card.points[0] == ("example 7", "class 0, norm 5, cosine with its class -0.25")
+    assert card.charts[0].rows == (("class 0 (2 examples)", 0.325, "0.33"),)
+    assert "Not measured: 0.weight." in card.lines
+
+
+def test_shows_what_came_of_curing_a_function_that_needed_none() -> None:
+    healthy = replace(made_result(), outcome=None, diagnosis=Diagnosis("healthy"))
+    card = card_of(healthy)
+    assert card.title == "Healthy"
+    assert card.lines[-2:] == ("Nothing was tried: nothing is wrong.", "Everything: gradiometer report runs/made.db")
+    assert "Found: vanishing, saturated." in card_of(made_result()).lines
 
 
 def test_shows_a_run_without_anything(shell: InteractiveShell) -> None:

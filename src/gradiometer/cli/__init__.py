@@ -23,6 +23,7 @@ VERBS: dict[str, str] = {
     "replay": "Run a recorded script again, up to the operation where NaN or infinity began.",
     "compare": "Say what changed between two recorded runs, for better or worse.",
     "report": "Write a recorded run as one HTML page.",
+    "live": "Watch recorded and growing runs in a browser.",
     "export": "Write a recorded run as tables: CSV, Parquet or JSON, and its figures.",
     "theory": "Say how deep a network may be, and at which learning rate, before it is trained.",
     "lab": "Conduct the field's classic experiments, published beside measured.",

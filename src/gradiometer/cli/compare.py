@@ -12,6 +12,7 @@ from gradiometer.cli.exit_codes import FINDINGS, OK
 def compare(
     before: Annotated[Path, typer.Argument(help="The run file to compare with.", show_default=False)],
     after: Annotated[Path, typer.Argument(help="The run file to judge.", show_default=False)],
+    output: Annotated[Path | None, typer.Option(help="Write the comparison as one HTML page, too.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
     """Say what changed from one recorded run to another, and whether it is better or worse.
@@ -22,11 +23,18 @@ def compare(
     from gradiometer.comparing import compare as compare_runs
     from gradiometer.recording.reader import read_run
     from gradiometer.settings import load_settings
+    from gradiometer.showing.comparison_page import refuse_replacing_runs, write_comparison_page
     from gradiometer.showing.comparison_text import print_comparison
 
-    comparison = compare_runs(read_run(before), read_run(after), ignore=load_settings().ignore)
+    runs = read_run(before), read_run(after)
+    comparison = compare_runs(*runs, ignore=load_settings().ignore)
+    if output is not None:
+        refuse_replacing_runs(output, (before, after))
+        write_comparison_page(comparison, *runs, output, names=(before.name, after.name))
     if json:
         write_json(comparison)
     else:
         print_comparison(comparison, results())
+        if output is not None:
+            results().print(f"\nPage: {output}", soft_wrap=True)
     raise typer.Exit(FINDINGS if comparison.verdict == "worse" else OK)

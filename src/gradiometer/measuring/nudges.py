@@ -76,7 +76,8 @@ def measure_nudges(
         SettingsError: The loss is no scalar or depends on no weight and no input, or the batch is empty.
     """
     drawn, parameters = RandomState.take(), trainable(model)
-    count = batch_size_of(model, tuple(tensors_in(x))) or 0
+    given = tuple(tensors_in(x))
+    count = batch_size_of(model, given) or 0
     if count == 0:
         raise SettingsError("nudges needs a batch of at least one example: a tensor with examples as its first axis.")
     with undisturbed(model):
@@ -105,6 +106,7 @@ def measure_nudges(
         median_gradient=median,
         true_cosine=None if true is None else cosine(list(gradients.values()), [true[name] for name in gradients]),
         tracer=tracer_of(Question(model, loss_fn, x, y, drawn, loss, count)),
+        inputs=array_of(given[0]) if given[0].numel() <= most_values else None,
     )
 
 

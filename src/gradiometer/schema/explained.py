@@ -211,6 +211,7 @@ class Nudges:
         median_gradient: Median of the absolute gradients of all trainable weights.
         true_cosine: Cosine between this batch's gradient and that of the data set; None without one.
         tracer: Looks into the model again.
+        inputs: The first tensor of the input, batch first; None where it was too large to keep.
     """
 
     loss: float
@@ -224,6 +225,7 @@ class Nudges:
     median_gradient: float
     true_cosine: float | None
     tracer: Tracer = field(repr=False)
+    inputs: FloatArray | None = None
 
     def __repr__(self) -> str:
         """The counts, not the arrays; `story` says more."""

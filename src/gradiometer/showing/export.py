@@ -74,9 +74,10 @@ def export_run(
     try:
         for target in [*files, *pictures]:
             target.parent.mkdir(parents=True, exist_ok=True)
-        write_tables(files, tables, kind)
+        # Pictures need a browser that may be missing: where it is, no tables are left half-way.
         if figures is not None:
             write_figures(pictures, list(described.values()), figures)
+        write_tables(files, tables, kind)
     except OSError as fault:
         raise RunFileError(
             f"the export can't be written to {place}: {fault.strerror or fault}; choose another place with --output"
@@ -199,12 +200,41 @@ def write_figures(files: Sequence[Path], described: Sequence[FigureParts], kind:
         return
     for figure in figures:
         figure.update_layout(paper_bgcolor="#ffffff", plot_bgcolor="#ffffff")
+    faults: tuple[type[Exception], ...] = (
+        RuntimeError,
+        ValueError,
+        AttributeError,
+        TimeoutError,
+        BrokenPipeError,
+        *own_faults("kaleido.errors"),
+    )
     try:
         write_images = import_module("plotly.io").write_images
         write_images(figures, list(files), width=IMAGE_WIDTH, scale=2 if kind == "png" else 1)
-    except (RuntimeError, ValueError, AttributeError) as fault:
-        reason = " ".join(str(fault).split())[:200]
-        raise SettingsError(
-            f"kaleido could not draw the figures: {reason}. It needs plotly 6.1 and a Chrome or Chromium browser; "
-            "--figures html does without"
-        ) from fault
+    except faults as fault:
+        raise SettingsError(f"{no_pictures(fault)}; --figures html does without") from fault
+
+
+def own_faults(module: str) -> tuple[type[Exception], ...]:
+    """The exceptions that a module names; none where it is missing, as in older versions of its package."""
+    try:
+        names = vars(import_module(module)).values()
+    except ImportError:
+        return ()
+    return tuple(name for name in names if isinstance(name, type) and issubclass(name, Exception))
+
+
+def no_pictures(fault: Exception) -> str:
+    """Why kaleido drew nothing, and what to do about it.
+
+    Example:
+        >>> no_pictures(RuntimeError("Kaleido requires Google Chrome to be installed. Either ..."))
+        'kaleido found no Chrome or Chromium to draw figures in: install one, or name it in BROWSER_PATH'
+        >>> no_pictures(RuntimeError("The browser seemed to close."))
+        'kaleido could not draw the figures (The browser seemed to close). It needs plotly 6.1 and a working Chrome'
+    """
+    words = " ".join(str(part) for part in fault.args) if fault.args else type(fault).__name__
+    if "ChromeNotFound" in type(fault).__name__ or "requires Google Chrome" in words or "No browser found" in words:
+        return "kaleido found no Chrome or Chromium to draw figures in: install one, or name it in BROWSER_PATH"
+    reason = " ".join(words.split()).partition(". ")[0].rstrip(".")[:200]
+    return f"kaleido could not draw the figures ({reason}). It needs plotly 6.1 and a working Chrome"

@@ -2,15 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 from gradiometer.errors import SettingsError
 from gradiometer.schema import ExperimentReport
 from gradiometer.showing.figures.parts import FigureParts
-from gradiometer.showing.json_output import json_for_html
 from gradiometer.showing.lab_parts import contents, facts_section, inline, rows_section, section_html
 from gradiometer.showing.lab_words import count_verdicts, fact_of, rows_sentence
-from gradiometer.showing.report import TEMPLATE, last_script, plotly_source, policy_of
+from gradiometer.showing.page_frame import framed, scrolling
 from gradiometer.showing.report_parts import escaped
 
 INDEX_HEADINGS = ("experiment", "what it asks", "within", "outside", "not run", "time")
@@ -75,14 +73,15 @@ def render_lab_index(
     reports: Mapping[str, ExperimentReport], failed: Mapping[str, str], questions: Mapping[str, str]
 ) -> str:
     """Render the index as HTML; arguments as for `write_lab_index`."""
-    head = "".join(f"<th>{name}</th>" for name in INDEX_HEADINGS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in INDEX_HEADINGS)
     lines = [index_line(page, report, questions.get(report.name, "")) for page, report in reports.items()]
     lines += [
-        f"<tr><td>{escaped(name)}</td><td>{escaped(questions.get(name, ''))}<br>"
+        f'<tr><th scope="row">{escaped(name)}</th><td>{escaped(questions.get(name, ""))}<br>'
         f'<span class="critical"><span class="badge">could not be run</span></span> {escaped(reason)}</td>'
         "<td></td><td></td><td></td><td></td></tr>"
         for name, reason in failed.items()
     ]
+    table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table>'
     rows = tuple(row for report in reports.values() for row in report.rows)
     has_faults = bool(failed) or any(report.missed for report in reports.values())
     return framed(
@@ -92,8 +91,7 @@ def render_lab_index(
         headline="Classic systems and results of the field, published beside measured.",
         text=escaped(rows_sentence(rows)),
         below="",
-        body='<section class="lab"><h2>Experiments</h2><div class="scroll"><table class="words"><thead><tr>'
-        f"{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div></section>",
+        body=f'<section class="lab"><h2>Experiments</h2>{scrolling(table, "Experiments")}</section>',
         figures={},
     )
 
@@ -103,7 +101,8 @@ def index_line(page: str, report: ExperimentReport, question: str) -> str:
     counts = count_verdicts(report.rows)
     numbers = "".join(f'<td class="number">{counts[verdict]}</td>' for verdict in ("within", "outside", "not run"))
     link = f'<a href="{escaped(page)}">{escaped(report.title)}</a>'
-    return f"<tr><td>{link}</td><td>{escaped(question)}</td>{numbers}<td>{escaped(fact_of(report, 'Time'))}</td></tr>"
+    first = f'<tr><th scope="row">{link}</th><td>{escaped(question)}</td>'
+    return f"{first}{numbers}<td>{escaped(fact_of(report, 'Time'))}</td></tr>"
 
 
 def colour_of(report: ExperimentReport) -> str:
@@ -111,35 +110,6 @@ def colour_of(report: ExperimentReport) -> str:
     if report.missed:
         return "broken"
     return "healthy" if count_verdicts(report.rows)["within"] else "unknown"
-
-
-def framed(
-    *,
-    title: str,
-    subject: str,
-    colour: str,
-    headline: str,
-    text: str,
-    below: str,
-    body: str,
-    figures: dict[str, FigureParts],
-) -> str:
-    """Put a page into the frame of the report; title and subject are text, the rest is HTML already."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    plotly_script = plotly_source() if figures else ""
-    fields = {
-        "policy": policy_of(plotly_script, last_script(template)),
-        "subject": escaped(subject),
-        "verdict": colour,
-        "verdict_title": escaped(title),
-        "verdict_sentence": headline,
-        "headline": text,
-        "next_command": below,
-        "figures": body,
-        "figure_data": json_for_html(figures),
-        "plotly_script": plotly_script,
-    }
-    return Template(template).substitute(fields, **dict.fromkeys(("findings", "outcome", "layers", "measured"), ""))
 
 
 def written_page(page: str, path: Path) -> Path:

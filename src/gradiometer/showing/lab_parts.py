@@ -19,6 +19,7 @@ from gradiometer.showing.lab_words import (
     rows_sentence,
     spread_words,
 )
+from gradiometer.showing.page_frame import figure_place, scrolling
 from gradiometer.showing.report_parts import escaped
 
 ROW_HEADINGS = ("what is claimed", "published", "accepted", "measured", "verdict")
@@ -66,11 +67,7 @@ def part_html(part: Part, name: str, figures: dict[str, FigureParts]) -> str:
     if isinstance(part, PictureGrid):
         return pictures_html(part)
     figures[name] = describe_lab_chart(part) if isinstance(part, Chart) else describe_lab_heat_map(part)
-    place = (
-        f'<div class="plot" id="{name}" data-figure="{name}" role="img" aria-label="{escaped(part.title)}" '
-        f'style="min-height:{figures[name]["layout"]["height"]}px"></div>'
-    )
-    return f"{heading(part)}{place}"
+    return f"{heading(part)}{figure_place(name, part.title, figures[name])}"
 
 
 def heading(part: Chart | HeatMap | PictureGrid | Table) -> str:
@@ -83,14 +80,12 @@ def heading(part: Chart | HeatMap | PictureGrid | Table) -> str:
 
 def table_html(table: Table) -> str:
     """A table that scrolls where it is wider than the page."""
-    head = "".join(f"<th>{escaped(name)}</th>" for name in table.columns)
+    head = "".join(f'<th scope="col">{escaped(name)}</th>' for name in table.columns)
     body = "".join(f"<tr>{''.join(cell_html(cell) for cell in row)}</tr>" for row in table.rows)
     is_long = any(isinstance(cell, str) and len(cell) > LONG_CELL for row in table.rows for cell in row)
     kind = ' class="words"' if is_long else ""
-    return (
-        f'{heading(table)}<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    drawn = f"<table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"{heading(table)}{scrolling(drawn, table.title or 'Table')}"
 
 
 def cell_html(cell: str | float) -> str:
@@ -110,7 +105,8 @@ def pictures_html(grid: PictureGrid) -> str:
     widths = (
         f"grid-template-columns:repeat({columns},minmax({76 if has_long_names else 44}px,{picture_width(columns)}px))"
     )
-    return f'{heading(grid)}<div class="scroll"><div class="pictures" style="{widths}">{figures}</div></div>'
+    drawn = f'<div class="pictures" style="{widths}">{figures}</div>'
+    return f"{heading(grid)}{scrolling(drawn, grid.title or 'Pictures')}"
 
 
 def picture_width(columns: int) -> int:
@@ -122,12 +118,13 @@ def rows_section(rows: tuple[Row, ...]) -> str:
     """The table of what is published beside what was measured; nothing without rows."""
     if not rows:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in ROW_HEADINGS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in ROW_HEADINGS)
+    body = "".join(row_html(row) for row in rows)
+    table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    shown = scrolling(table, "Published beside measured", kind="stacked")
     return (
         '<section id="published" class="lab"><h2>Published beside measured</h2>'
-        f"<p>{escaped(rows_sentence(rows))}</p>"
-        '<div class="scroll stacked"><table class="words">'
-        f"<thead><tr>{head}</tr></thead><tbody>{''.join(row_html(row) for row in rows)}</tbody></table></div></section>"
+        f"<p>{escaped(rows_sentence(rows))}</p>{shown}</section>"
     )
 
 
@@ -164,4 +161,4 @@ def contents(report: ExperimentReport) -> str:
     links += [("published", "Published beside measured")] if report.rows else []
     links.append(("facts", "How it was run"))
     anchors = "".join(f'<a href="#{anchor}">{escaped(title)}</a>' for anchor, title in links)
-    return f"<nav>{anchors}</nav>"
+    return f'<nav aria-label="Contents">{anchors}</nav>'

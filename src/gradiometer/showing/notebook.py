@@ -5,14 +5,15 @@ nothing is imported before something is shown. It happens on the first use of a 
 IPython runs, or by `%load_ext gradiometer`.
 """
 
-import html
-import math
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
-from gradiometer.schema import Comparison, Diagnosis, Finding, Outcome, Run
+from gradiometer.schema import Comparison, Diagnosis, Finding, Outcome, Run, Trial
+from gradiometer.schema.explained import Agreement, Nudges
+from gradiometer.showing.card import Card, html_of_card, level_chart, text_of_card
+from gradiometer.showing.explained_cards import card_of_agreement, card_of_nudges
 from gradiometer.showing.outcome_words import contrast_sentences, outcome_numbers, outcome_warnings
 from gradiometer.showing.wording import (
     OUTCOME_WORDS,
@@ -24,48 +25,11 @@ from gradiometer.showing.wording import (
     number_beside,
     sentence,
     verdict_sentence,
+    written,
 )
-from gradiometer.units import format_db
+from gradiometer.units import format_seconds
 
-EDGE_COLOURS: dict[str, str] = {
-    "healthy": "#4ba569",
-    "better": "#4ba569",
-    "info": "#2f83c7",
-    "same": "#2f83c7",
-    "unknown": "#2f83c7",
-    "at_risk": "#b7791f",
-    "warning": "#b7791f",
-    "not shown": "#b7791f",
-    "not comparable": "#b7791f",
-    "broken": "#d55e00",
-    "critical": "#d55e00",
-    "worse": "#d55e00",
-}
-"""Verdict or severity to the colour of the edge; the word stands beside it."""
-
-MOST_ROWS = 20
-"""Layers in the small ladder of a run, findings of a diagnosis, changes of a comparison."""
-
-
-@dataclass(frozen=True, slots=True)
-class Card:
-    """What is shown of a noun.
-
-    Attributes:
-        mood: A key of `EDGE_COLOURS`.
-        title: Verdict or condition.
-        lines: Sentences below it.
-        points: A list below these: what it is called, what is said of it.
-        bars: A list of layers with a number in dB each, drawn as bars.
-        code: Code to paste.
-    """
-
-    mood: str
-    title: str
-    lines: tuple[str, ...] = ()
-    points: tuple[tuple[str, str], ...] = ()
-    bars: tuple[tuple[str, float], ...] = ()
-    code: str = ""
+LEVEL_HEADING = "Level of the gradient at each layer, relative to the output (top)"
 
 
 def card_of_run(run: Run) -> Card:
@@ -83,15 +47,8 @@ def card_of_run(run: Run) -> Card:
         title=VERDICT_WORDS[diagnosis.verdict][0],
         lines=tuple(text for text in (*story.opening, story.headline or verdict_sentence(diagnosis)) if text),
         points=tuple((f"step {moment.step}", moment.text) for moment in story.moments),
-        bars=tuple((name, level) for name, level in chosen_levels(levels)),
+        charts=(level_chart(levels, LEVEL_HEADING),),
     )
-
-
-def chosen_levels(levels: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """At most `MOST_ROWS` of the layers, evenly, the output first."""
-    from gradiometer.showing.figures.parts import evenly_chosen
-
-    return [levels[place] for place in reversed(evenly_chosen(len(levels), MOST_ROWS))]
 
 
 def card_of_diagnosis(diagnosis: Diagnosis) -> Card:
@@ -161,6 +118,38 @@ def card_of_outcome(outcome: Outcome) -> Card:
     )
 
 
+def card_of_cure(result: Any) -> Card:
+    """What came of curing a function (`CureResult`): the outcome, or why nothing was tried."""
+    report = f"gradiometer report {result.file}"
+    if result.outcome is None:
+        card = card_of_diagnosis(result.diagnosis)
+        return replace(card, lines=(*card.lines, "Nothing was tried: nothing is wrong.", f"Everything: {report}"))
+    card = card_of_outcome(result.outcome)
+    found = [condition_in_words(one.condition) for one in result.diagnosis.findings]
+    wrong = (f"Found: {', '.join(found)}.",) if found else ()
+    return replace(card, lines=(*wrong, *card.lines, f"Everything: {report}"))
+
+
+def card_of_trial(trial: Trial) -> Card:
+    """A trial: what was tried, how it ended."""
+    batches = {True: "those of the control", False: "not those of the control", None: ""}[trial.is_paired]
+    points = (
+        ("seed", str(trial.seed)),
+        ("final loss", "" if trial.final_loss is None else written(trial.final_loss)),
+        ("steps", str(trial.step_count)),
+        ("time", "" if trial.elapsed_seconds is None else format_seconds(trial.elapsed_seconds)),
+        ("batches", batches),
+        ("run file", trial.run_file),
+        ("why", trial.detail),
+    )
+    return Card(
+        mood=trial.status,
+        title=f"{trial.sieve.capitalize()} {trial.status}",
+        lines=(sentence(cures_in_words(trial.cures)),),
+        points=tuple((name, text) for name, text in points if text),
+    )
+
+
 CARDS: Mapping[tuple[str, str], Callable[[Any], Card]] = {
     (noun.__module__, noun.__name__): make
     for noun, make in (
@@ -169,8 +158,11 @@ CARDS: Mapping[tuple[str, str], Callable[[Any], Card]] = {
         (Finding, card_of_finding),
         (Comparison, card_of_comparison),
         (Outcome, card_of_outcome),
+        (Trial, card_of_trial),
+        (Nudges, card_of_nudges),
+        (Agreement, card_of_agreement),
     )
-}
+} | {("gradiometer.curing.callables", "CureResult"): card_of_cure}
 """Module and class of a noun to its card."""
 
 
@@ -185,67 +177,12 @@ def card_of(noun: Any) -> Card:
 
 def html_of(noun: Any) -> str:
     """A noun as HTML without scripts; text is escaped, colours suit light and dark pages."""
-    card = card_of(noun)
-    colour = EDGE_COLOURS[card.mood]
-    lines = "".join(f"<p style='margin:.3em 0'>{html.escape(line)}</p>" for line in card.lines)
-    code = f"<pre style='overflow-x:auto'>{html.escape(card.code)}</pre>" if card.code else ""
-    return (
-        f"<div style='border-left:5px solid {colour};padding:.2em 0 .2em .8em;max-width:60em'>"
-        f"<b style='font-size:1.15em'>{html.escape(card.title)}</b>{lines}"
-        f"{points_html(card)}{bars_html(card.bars)}{code}</div>"
-    )
-
-
-def points_html(card: Card) -> str:
-    """The list of a card; what is beyond `MOST_ROWS` is counted."""
-    if not card.points:
-        return ""
-    rows = "".join(
-        f"<dt style='float:left;clear:left;min-width:5em;opacity:.75'>{html.escape(name)}</dt>"
-        f"<dd style='margin:0 0 .25em 6.5em'>{html.escape(text)}</dd>"
-        for name, text in card.points[:MOST_ROWS]
-    )
-    return f"<dl style='margin:.4em 0'>{rows}</dl>{html.escape(beyond(card))}"
-
-
-def beyond(card: Card) -> str:
-    """How many points are not shown; empty where all are."""
-    rest_count = len(card.points) - MOST_ROWS
-    return f"and {rest_count} more" if rest_count > 0 else ""
-
-
-def bars_html(bars: tuple[tuple[str, float], ...]) -> str:
-    """Levels as bars from the output to the input: to the left what got lost, to the right what grew."""
-    finite = [abs(level) for _, level in bars if math.isfinite(level)]
-    reach = max([*finite, 40.0])
-    if not finite:
-        return ""
-    rows = "".join(bar_html(name, level, reach) for name, level in bars)
-    heading = "<p style='margin:.5em 0 .2em'>Level of the gradient at each layer, relative to the output (top)</p>"
-    return f"{heading}<div style='font-size:.85em'>{rows}</div>"
-
-
-def bar_html(name: str, level_db: float, reach_db: float) -> str:
-    """One bar with its name and number."""
-    bounded = min(max(level_db, -reach_db), reach_db)
-    width, start = 50.0 * abs(bounded) / reach_db, 50.0 + 50.0 * min(bounded, 0.0) / reach_db
-    colour = "#2f7fbf" if bounded < 0.0 else "#dd7d1d"
-    return (
-        "<div style='display:flex;gap:.6em;align-items:center'>"
-        "<span style='flex:0 1 14em;min-width:4em;overflow:hidden;text-overflow:ellipsis;white-space:nowrap'>"
-        f"{html.escape(name)}</span>"
-        "<span style='position:relative;flex:1 1 8em;height:.8em;background:rgba(128,136,148,.14)'>"
-        f"<span style='position:absolute;top:0;bottom:0;left:{start:.1f}%;width:{width:.1f}%;background:{colour}'>"
-        f"</span></span><span style='flex:0 0 5.5em;text-align:right'>{format_db(level_db)}</span></div>"
-    )
+    return html_of_card(card_of(noun))
 
 
 def text_of(noun: Any) -> str:
     """A noun as text for a terminal."""
-    card = card_of(noun)
-    points = [f"  {name}: {text}" for name, text in card.points[:MOST_ROWS]]
-    rest = [f"  {beyond(card)}"] if beyond(card) else []
-    return "\n".join([card.title.upper(), *card.lines, *points, *rest, *([card.code] if card.code else [])])
+    return text_of_card(card_of(noun))
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -2,8 +2,12 @@
 
 from gradiometer.schema import Outcome, Ranking, Run
 from gradiometer.showing.outcome_words import contrast_sentences, outcome_numbers, outcome_warnings
+from gradiometer.showing.page_frame import scrolling
+from gradiometer.showing.page_terms import terms_line
 from gradiometer.showing.report_parts import escaped
 from gradiometer.showing.wording import OUTCOME_WORDS, cures_in_words, sentence, written
+
+RANKING_HEADINGS = ("cure", "got as far as", "result", "final loss", "difference", "why")
 
 
 def outcome_section(run: Run) -> str:
@@ -12,7 +16,9 @@ def outcome_section(run: Run) -> str:
     if outcome is None:
         return ""
     snippet = (
-        f"<h3>The change as code</h3><pre><code>{escaped(outcome.snippet)}</code></pre>" if outcome.snippet else ""
+        f'<h3 id="code">The change as code</h3><pre tabindex="0"><code>{escaped(outcome.snippet)}</code></pre>'
+        if outcome.snippet
+        else ""
     )
     cured = f"<p>Cure: <b>{escaped(cures_in_words(outcome.cures))}</b></p>" if outcome.cures else ""
     detail = f"<p>{escaped(sentence(outcome.detail))}</p>" if outcome.detail else ""
@@ -20,6 +26,7 @@ def outcome_section(run: Run) -> str:
     beside = "".join(f"<p>{escaped(text)}</p>" for text in contrast_sentences(outcome))
     return (
         f'<section class="outcome"><h2>Cure</h2><p class="headline">{escaped(OUTCOME_WORDS[outcome.verdict])}</p>'
+        f"{terms_line(('control', 'interval', 'race', 'trunk'))}"
         f"{cured}{warnings}{detail}<p>{escaped(outcome_numbers(outcome))}</p>{beside}"
         f"{ranking_table(outcome)}{snippet}</section>"
     )
@@ -29,11 +36,10 @@ def ranking_table(outcome: Outcome) -> str:
     """All that was tried, best first."""
     if not outcome.ranking:
         return ""
-    head = "".join(
-        f"<th>{name}</th>" for name in ("cure", "got as far as", "result", "final loss", "difference", "why")
-    )
+    head = "".join(f'<th scope="col">{name}</th>' for name in RANKING_HEADINGS)
     rows = "".join(ranking_row(ranking) for ranking in outcome.ranking)
-    return f'<div class="scroll"><table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = f'<table class="words"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>'
+    return f"<h3>All that was tried</h3>{scrolling(table, 'All cures that were tried', kind='stacked')}"
 
 
 def ranking_row(ranking: Ranking) -> str:
@@ -50,4 +56,7 @@ def ranking_row(ranking: Ranking) -> str:
         difference,
         ranking.detail,
     )
-    return "<tr>" + "".join(f"<td>{escaped(cell)}</td>" for cell in cells) + "</tr>"
+    first, *others = (
+        f'data-label="{name}">{escaped(cell)}' for name, cell in zip(RANKING_HEADINGS, cells, strict=True)
+    )
+    return f'<tr><th scope="row" {first}</th>' + "".join(f"<td {cell}</td>" for cell in others) + "</tr>"

@@ -1,22 +1,17 @@
 """The report: one self-contained HTML file with verdict, findings, figures, layers, trials and how it was measured.
 
-The page loads nothing: plotly.js stands in it once, taken from the plotly package, and a content security policy
-allows no other script and no connection. Every text that comes from a run is escaped.
+It stands in the frame of all pages, which load nothing. Every text that comes from a run is escaped.
 """
 
-import base64
-import hashlib
 import html
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from string import Template
-from typing import Any
 
 from gradiometer.errors import RunFileError
 from gradiometer.schema import Diagnosis, Run
 from gradiometer.showing import report_parts
+from gradiometer.showing.block_rows import rows_or_blocks
 from gradiometer.showing.figures import (
     describe_gain_ladder,
     describe_layer_heatmap,
@@ -30,17 +25,19 @@ from gradiometer.showing.figures import (
     trial_pairs,
 )
 from gradiometer.showing.figures.parts import FigureParts
-from gradiometer.showing.json_output import json_for_html
-from gradiometer.showing.layer_rows import rows_of_run, snapshot_to_show
+from gradiometer.showing.layer_rows import snapshot_to_show
+from gradiometer.showing.main_captions import MAIN_CAPTIONS
 from gradiometer.showing.outcome_parts import outcome_section
+from gradiometer.showing.page_frame import figure_place, framed
+from gradiometer.showing.page_terms import FIRST_MET, terms_line
+from gradiometer.showing.report_details import details_of
+from gradiometer.showing.summary_parts import contents_block, summary_block
 from gradiometer.showing.turn_figures import TURN_FIGURES
-from gradiometer.showing.wording import VERDICT_WORDS, frontier_of, next_command, verdict_sentence, worst_finding
-
-TEMPLATE = Path(__file__).with_name("report.html")
+from gradiometer.showing.wording import VERDICT_WORDS, frontier_of, verdict_sentence, worst_finding
 
 FIGURE_TEXTS: dict[str, tuple[str, str]] = {
     "gain_ladder": ("Gain ladder", gain_ladder.HOW_TO_READ),
-    "layer_heatmap": ("Levels, layer by step", layer_heatmap.HOW_TO_READ),
+    "layer_heatmap": ("Levels, layer by step", layer_heatmap.HOW_TO_READ["level_db"]),
     "learning_speed": ("Learning speed of each layer", learning_speed.HOW_TO_READ),
     "loss_and_updates": ("Loss and update ratios", loss_and_updates.HOW_TO_READ),
     **{name: (figure.title, figure.how_to_read) for name, figure in TURN_FIGURES.items()},
@@ -82,29 +79,34 @@ def write_report(run: Run, diagnosis: Diagnosis, path: Path, *, run_file: Path |
 def render_report(run: Run, diagnosis: Diagnosis, *, run_file: Path | None = None) -> str:
     """Render the report as HTML; arguments as for `write_report`. Works for a run without layers or measurements."""
     finding = worst_finding(diagnosis)
+    index = snapshot_to_show(run, finding.step if finding else None)
+    rows = rows_or_blocks(run, index, frontier_of(finding))
     captions = captions_of(run)
     figures = describe_figures(run, diagnosis, captions)
-    title, _ = VERDICT_WORDS[diagnosis.verdict]
-    template, plotly_script = TEMPLATE.read_text(encoding="utf-8"), plotly_source()
-    subject = str(run.facts.get("script") or (run_file.name if run_file else "run"))
-    index = snapshot_to_show(run, finding.step if finding else None)
-    fields = {
-        "policy": policy_of(plotly_script, last_script(template)),
-        "subject": html.escape(subject),
-        "verdict": diagnosis.verdict,
-        "verdict_title": title,
-        "verdict_sentence": html.escape(verdict_sentence(diagnosis)),
-        "headline": html.escape(finding.summary) if finding and diagnosis.verdict != "healthy" else "",
-        "next_command": report_parts.command_block(next_command(run, diagnosis, None)),
-        "findings": report_parts.findings_section(diagnosis),
-        "outcome": outcome_section(run),
-        "figures": "\n".join(figure_section(name, captions.get(name, "")) for name in figures),
-        "layers": report_parts.layers_section(run, rows_of_run(run, index), index, finding),
-        "measured": report_parts.measured_section(run, diagnosis, run_file),
-        "figure_data": json_for_html(figures),
-        "plotly_script": plotly_script,
+    captions |= {name: caption_of(run, index) for name, caption_of in MAIN_CAPTIONS.items()}
+    choices, details = details_of(run, diagnosis, {name: FIGURE_TEXTS[name][0] for name in figures})
+    drawn = [
+        figure_section(name, parts, captions.get(name, ""), choice=choices[name]) for name, parts in figures.items()
+    ]
+    sections = {
+        "findings": ("Findings", report_parts.findings_section(diagnosis)),
+        "cure": ("Cure", outcome_section(run)),
+        "figures": ("Figures", "\n".join([*drawn, details])),
+        "layers": ("Layers", report_parts.layers_section(run, rows, index, finding)),
+        "measured": ("How it was measured", report_parts.measured_section(run, diagnosis, run_file)),
     }
-    return Template(template).substitute(fields)
+    shown = {place: section for place, section in sections.items() if section[1]}
+    links = contents_block({place: heading for place, (heading, _) in shown.items()})
+    return framed(
+        title=VERDICT_WORDS[diagnosis.verdict][0],
+        subject=str(run.facts.get("script") or (run_file.name if run_file else "run")),
+        colour=diagnosis.verdict,
+        headline=html.escape(verdict_sentence(diagnosis)),
+        text="",
+        below=summary_block(run, diagnosis, run_file) + links,
+        body="\n".join(f'<div id="{place}">{body}</div>' for place, (_, body) in shown.items()),
+        figures=figures,
+    )
 
 
 def describe_figures(run: Run, diagnosis: Diagnosis, captions: Mapping[str, str]) -> dict[str, FigureParts]:
@@ -113,7 +115,9 @@ def describe_figures(run: Run, diagnosis: Diagnosis, captions: Mapping[str, str]
     frontier = frontier_of(finding)
     index = snapshot_to_show(run, finding.step if finding else None)
     described: dict[str, Callable[[], FigureParts]] = {
-        "gain_ladder": lambda: describe_gain_ladder(run, snapshot_index=index, frontier=frontier),
+        "gain_ladder": lambda: describe_gain_ladder(
+            run, snapshot_index=index, frontier=frontier, findings=diagnosis.findings
+        ),
         "layer_heatmap": lambda: describe_layer_heatmap(run, frontier=frontier),
         "learning_speed": lambda: describe_learning_speed(run, frontier=frontier),
         "loss_and_updates": lambda: describe_loss_and_updates(run, frontier=frontier),
@@ -130,48 +134,15 @@ def captions_of(run: Run) -> dict[str, str]:
     return {name: caption for name, caption in captions.items() if caption}
 
 
-def figure_section(name: str, caption: str = "") -> str:
-    """The place of one figure in the page, with a sentence on how to read it and one on what it shows here."""
-    title, how_to_read = (html.escape(text) for text in FIGURE_TEXTS[name])
+def figure_section(name: str, parts: FigureParts, caption: str, *, choice: str = "") -> str:
+    """One figure with a sentence on how to read it, the words first met there, what it shows, what to look into."""
+    title, how_to_read = FIGURE_TEXTS[name]
     said = f"<p>{html.escape(caption)}</p>" if caption else ""
     return (
-        f'<section class="figure"><h2>{title}</h2><p class="how">{how_to_read}</p>{said}'
-        f'<div class="plot" id="{name}" data-figure="{name}" role="img" aria-label="{title}"></div></section>'
+        f'<section class="figure"><h2>{html.escape(title)}</h2><p class="how">{html.escape(how_to_read)}</p>'
+        f"{terms_line(FIRST_MET.get(name, ()))}{said}{choice}"
+        f"{figure_place(name, title, parts, said=caption)}</section>"
     )
-
-
-def plotly_source() -> str:
-    """Read plotly.js from the plotly package, without importing it (which would take longer than the page).
-
-    Raises:
-        RunFileError: The package or its file is missing; the message says how to install it.
-    """
-    spec = find_spec("plotly")
-    places: list[str] = list(spec.submodule_search_locations or []) if spec is not None else []
-    for place in places:
-        source = Path(place) / "package_data" / "plotly.min.js"
-        if source.is_file():
-            return source.read_text(encoding="utf-8")
-    raise RunFileError("The report needs plotly, which is not installed here. Install it: pip install plotly")
-
-
-def last_script(page: str) -> str:
-    """The text of a page's last script: the one that draws the figures."""
-    return page.rpartition("<script>")[2].partition("</script>")[0]
-
-
-def policy_of(*scripts: str) -> str:
-    """The page's content security policy: these scripts, styles of its own, and no connection anywhere."""
-    return (
-        f"default-src 'none'; script-src {' '.join(digest_of(script) for script in scripts)}; "
-        "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
-
-
-def digest_of(script: str) -> str:
-    """A script's hash as a content security policy writes it."""
-    digest: Any = hashlib.sha256(script.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def page_beside(run_file: Path) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gradiometer.schema import Diagnosis, Finding, Prediction, Run
 from gradiometer.showing.layer_rows import LayerRow
+from gradiometer.showing.page_frame import scrolling
 from gradiometer.showing.recorder_text import recorder_line, replay_line
 from gradiometer.showing.turn_words import costs_line, left_out_line
 from gradiometer.showing.wording import condition_in_words, cure_in_words, layers_in_words, number_beside, sentence
@@ -15,11 +16,6 @@ from gradiometer.units import format_bytes, format_db, format_number, format_sec
 def escaped(value: object) -> str:
     """Escape any value for HTML text and attributes."""
     return html.escape(str(value))
-
-
-def command_block(command: str) -> str:
-    """A command to try next; nothing where there is none."""
-    return f'<p class="next">Try next: <code>{escaped(command)}</code></p>' if command else ""
 
 
 def findings_section(diagnosis: Diagnosis) -> str:
@@ -36,6 +32,11 @@ def findings_section(diagnosis: Diagnosis) -> str:
     return f"<section><h2>Findings</h2>{''.join(cards)}{tail}</section>"
 
 
+FRONTIER_NOTE = (
+    '<br><span class="quiet">The first one named is the frontier: counted from the loss, it sets in there.</span>'
+)
+
+
 def finding_card(finding: Finding) -> str:
     """One finding: what, where, why with its numbers, what happens if nothing is done, what to try."""
     causes = [finding.cause, *finding.other_causes]
@@ -45,7 +46,7 @@ def finding_card(finding: Finding) -> str:
         f'<h3><span class="badge">{escaped(finding.severity)}</span> ',
         f"{escaped(condition_in_words(finding.condition))}</h3>",
         f"<p>{escaped(finding.summary)}</p><dl>",
-        term("Where", f"{layer_names(finding.layers)}, first told at step {finding.step}"),
+        term("Where", place_of(finding)),
         term("Why", f"<ul>{reasons}</ul>"),
         term("Numbers", evidence_list(finding)),
         term("If nothing is done", escaped(sentence(finding.prognosis))) if finding.prognosis else "",
@@ -55,6 +56,12 @@ def finding_card(finding: Finding) -> str:
         "</dl></article>",
     ]
     return "".join(parts)
+
+
+def place_of(finding: Finding) -> str:
+    """Layers and step at which a finding was made; where it names several, what the first of them is."""
+    note = FRONTIER_NOTE if len(finding.layers) > 1 else ""
+    return f"{layer_names(finding.layers)}, first told at step {finding.step}{note}"
 
 
 def term(name: str, body: str) -> str:
@@ -106,14 +113,18 @@ def layers_section(run: Run, rows: Sequence[LayerRow], snapshot_index: int | Non
     """The table of layers, output first as in the figures; the worst finding's layers are marked."""
     if not rows:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in LAYER_HEADINGS)
+    head = "".join(f'<th scope="col">{name}</th>' for name in LAYER_HEADINGS)
     marked = frozenset(finding.layers) if finding is not None else frozenset()
     body = "".join(layer_row(row, is_marked=row.name in marked) for row in reversed(rows))
     moment = "" if snapshot_index is None else f", step {int(run.snapshot_steps[snapshot_index])}"
+    is_cut = len(rows) < len(run.layers)
+    blocks = " Many layers in a row are one block; <code>gradiometer export</code> writes each." if is_cut else ""
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     return (
         f"<section><h2>Layers{moment}</h2>"
-        '<p class="how">From the output (top) to the input; slope and update ratio are bare ratios.</p>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></section>'
+        '<p class="how">From the output (top) to the input; the layers of the worst finding are shaded. Slope: how '
+        f"steep an activation was where the gradient met it; it and the update ratio are bare ratios.{blocks}</p>"
+        f"{scrolling(table, 'Table of layers')}</section>"
     )
 
 
@@ -129,7 +140,7 @@ def layer_row(row: LayerRow, *, is_marked: bool) -> str:
     )
     cells = "".join(f'<td class="number">{escaped(number)}</td>' for number in numbers)
     start = '<tr class="marked">' if is_marked else "<tr>"
-    names = f"<td><code>{escaped(row.name)}</code></td><td>{escaped(row.kind)}</td>"
+    names = f'<th scope="row"><code>{escaped(row.name)}</code></th><td>{escaped(row.kind)}</td>'
     return f"{start}{names}{cells}<td>{escaped(row.call_site or '')}</td></tr>"
 
 

@@ -131,7 +131,7 @@ def listening(
         token = secrets.token_urlsafe()
     guard = guarded(application, token=token, script_hashes=script_hashes)
     # Its warnings on a queue of requests would stand amid a training's own words.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.getLogger("waitress").setLevel(logging.ERROR)
     with bound_socket(host, port) as bound:
         server = create_server(
             guard,
@@ -150,15 +150,26 @@ def listening(
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM end what runs here as Ctrl-C does; in other threads than the first, signals are not ours."""
+    """Let the first Ctrl-C or SIGTERM end what runs here, and have those behind it wait until it is tidied up.
+
+    In other threads than the first, signals are not ours.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    ending = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt(*_: object) -> None:
+        for number in ending:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, interrupt) for number in ending]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(ending, before, strict=True):
+            signal.signal(number, handler)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -313,10 +324,9 @@ def is_same_origin(environment: Environment, host: str) -> bool:
 
     Every browser names the origin of what a page posts; a program that is no browser may leave it out.
     """
-    origin = environment.get("HTTP_ORIGIN")
-    scheme = environment.get("wsgi.url_scheme", "http")
-    is_own = origin is None or origin == f"{scheme}://{host}"
-    return is_own and environment.get("HTTP_SEC_FETCH_SITE", "same-origin") == "same-origin"
+    own = f"{environment.get('wsgi.url_scheme', 'http')}://{host}"
+    is_own = environment.get("HTTP_ORIGIN", own) == own
+    return bool(is_own and environment.get("HTTP_SEC_FETCH_SITE", "same-origin") == "same-origin")
 
 
 def cookie_name(token: str) -> str:
@@ -335,7 +345,7 @@ def is_handing_in(environment: Environment, token: str) -> bool:
     """Whether a request hands the token in by its address."""
     given = dict(parse_qsl(str(environment.get("QUERY_STRING", "")))).get(TOKEN_WORD, "")
     is_right = secrets.compare_digest(given.encode("utf-8"), token.encode("utf-8"))
-    return bool(is_right and environment.get("REQUEST_METHOD") == "GET")
+    return is_right and environment.get("REQUEST_METHOD") == "GET"
 
 
 def hand_over(environment: Environment, start: StartResponse, token: str) -> list[bytes]:

@@ -2,18 +2,27 @@
 
 import html
 from pathlib import Path
-from string import Template
 
 from gradiometer.errors import SettingsError
 from gradiometer.showing.figures import describe_phase_diagram, phase_diagram
-from gradiometer.showing.json_output import json_for_html
-from gradiometer.showing.report import TEMPLATE, last_script, plotly_source, policy_of
+from gradiometer.showing.page_frame import figure_place, framed
+from gradiometer.showing.page_terms import terms_line
 from gradiometer.showing.theory_words import PHASE_WORDS, verdict_of
 from gradiometer.theory.expectation import Expectation
 from gradiometer.theory.phase_map import PhaseMap
 
 PHASE_VERDICTS: dict[str, str] = {"ordered": "at_risk", "critical": "healthy", "chaotic": "broken"}
 """Phase to the verdict whose colours the page takes."""
+
+THEORY_TERMS: dict[str, str] = {
+    "sigma_w": "scale of the weights: their standard deviation times the square root of the number of a unit's inputs",
+    "sigma_b": "scale of the biases: their standard deviation",
+    "ordered": "from layer to layer different inputs become alike, and gradients shrink",
+    "chaotic": "from layer to layer similar inputs come apart, and gradients grow",
+    "edge of chaos": "where neither happens: the scales with which a plain network may be deep",
+    "xi_c": "layers in which the difference between two inputs' likeness and where it ends falls to a third (1/e)",
+}
+"""Words of the page to what they mean."""
 
 
 def write_theory_page(expected: Expectation, phases: PhaseMap, path: Path) -> Path:
@@ -43,23 +52,19 @@ def write_theory_page(expected: Expectation, phases: PhaseMap, path: Path) -> Pa
 
 def render_theory_page(expected: Expectation, phases: PhaseMap) -> str:
     """Render the page as HTML; it loads nothing from anywhere."""
-    template, plotly_script = TEMPLATE.read_text(encoding="utf-8"), plotly_source()
+    parts, said = describe_phase_diagram(phases, expected), verdict_of(expected)
+    drawn = figure_place("phase_diagram", "Phase diagram", parts, said=said)
     place = (
         f'<section class="figure"><h2>Phase diagram</h2><p class="how">{html.escape(phase_diagram.HOW_TO_READ)}</p>'
-        '<div class="plot" id="phase_diagram" data-figure="phase_diagram" role="img" aria-label="Phase diagram"></div>'
-        "</section>"
+        f"{terms_line(THEORY_TERMS, terms=THEORY_TERMS)}{drawn}</section>"
     )
-    fields = {
-        "policy": policy_of(plotly_script, last_script(template)),
-        "subject": html.escape(expected.activation),
-        "verdict": PHASE_VERDICTS[expected.phase],
-        "verdict_title": expected.phase.capitalize(),
-        "verdict_sentence": f"{PHASE_WORDS[expected.phase].capitalize()}.",
-        "headline": html.escape(verdict_of(expected)),
-        "figures": place,
-        "figure_data": json_for_html({"phase_diagram": describe_phase_diagram(phases, expected)}),
-        "plotly_script": plotly_script,
-    }
-    return Template(template).substitute(
-        fields, **dict.fromkeys(("next_command", "findings", "outcome", "layers", "measured"), "")
+    return framed(
+        title=expected.phase.capitalize(),
+        subject=expected.activation,
+        colour=PHASE_VERDICTS[expected.phase],
+        headline=f"{PHASE_WORDS[expected.phase].capitalize()}.",
+        text=html.escape(said),
+        below="",
+        body=place,
+        figures={"phase_diagram": parts},
     )

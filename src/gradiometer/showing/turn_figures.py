@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from gradiometer.schema import Run
 from gradiometer.showing.figures import (
     example_norms,
+    gradient_ridge,
+    layer_heatmap,
     magnitudes,
     noise_scale,
     own_phase,
@@ -33,7 +36,20 @@ class TurnFigure:
     caption: Callable[[Run], str]
 
 
+def heat_map_of(quantity: str) -> TurnFigure:
+    """The heat map of one quantity."""
+    return TurnFigure(
+        layer_heatmap.HEAT_KINDS[quantity].title,
+        layer_heatmap.HOW_TO_READ[quantity],
+        partial(layer_heatmap.describe_layer_heatmap, quantity=quantity),
+        partial(layer_heatmap.caption_of_layer_heatmap, quantity=quantity),
+    )
+
+
 TURN_FIGURES: Mapping[str, TurnFigure] = {
+    "update_heatmap": heat_map_of("update_ratio"),
+    "saturated_heatmap": heat_map_of("saturated_share"),
+    "dead_heatmap": heat_map_of("dead_share"),
     "through_time": TurnFigure(
         "Gradients through time",
         through_time.HOW_TO_READ,
@@ -57,6 +73,12 @@ TURN_FIGURES: Mapping[str, TurnFigure] = {
         magnitudes.HOW_TO_READ,
         magnitudes.describe_magnitudes,
         magnitudes.caption_of_magnitudes,
+    ),
+    "gradient_ridge": TurnFigure(
+        "Gradients by powers of two, over the steps",
+        gradient_ridge.HOW_TO_READ,
+        gradient_ridge.describe_gradient_ridge,
+        gradient_ridge.caption_of_gradient_ridge,
     ),
     "example_norms": TurnFigure(
         "Gradients of single examples",

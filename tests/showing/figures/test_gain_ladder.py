@@ -6,7 +6,8 @@ import pytest
 from gradiometer.schema import Run
 from gradiometer.showing.figures import describe_gain_ladder, draw_gain_ladder
 from gradiometer.showing.figures.gain_ladder import floor_below, rungs_of
-from showing.made_run import made_run
+from gradiometer.showing.figures.layer_tree import MOST_ROWS, all_open, layer_tree
+from showing.made_run import made_diagnosis, made_run
 
 
 def trace(parts, name):
@@ -31,6 +32,27 @@ def test_marks_the_layer_at_which_the_worst_finding_sets_in() -> None:
     (shape,) = parts["layout"]["shapes"]
     assert (shape["y0"] + shape["y1"]) / 2 == 15
     assert "<b>body.5</b>" in parts["layout"]["yaxis"]["ticktext"]
+
+
+def test_names_every_finding_at_the_layer_at_which_it_sets_in() -> None:
+    findings = made_diagnosis("body.5").findings
+    parts = describe_gain_ladder(made_run(), frontier="body.5", findings=findings)
+    words = {(shape["y0"] + shape["y1"]) / 2: shape["label"]["text"] for shape in parts["layout"]["shapes"]}
+    assert words == {15: "vanishing starts here", 17: "saturated"}
+
+
+def test_joins_the_layers_of_closed_blocks_without_losing_a_decibel() -> None:
+    run = made_run(250)
+    whole = describe_gain_ladder(run, open_names=all_open(layer_tree(run.layers)))
+    blocks = describe_gain_ladder(run, frontier="body.123", findings=made_diagnosis("body.200").findings)
+    for cause in ("activation's greatest slope", "saturation", "weights"):
+        assert sum(trace(blocks, cause)["x"]) == pytest.approx(sum(trace(whole, cause)["x"]), abs=0.5)
+    assert max(trace(whole, "level")["y"]) == 500.5
+    names = blocks["layout"]["yaxis"]["ticktext"]
+    assert "<b>body.123</b>" in names
+    assert len(names) <= MOST_ROWS
+    held = {shape["label"]["text"] for shape in blocks["layout"]["shapes"]}
+    assert held == {"starts here", "vanishing", "saturated"}
 
 
 def test_stands_a_level_of_minus_infinity_on_a_marked_floor() -> None:

@@ -6,6 +6,7 @@
 
 from gradiometer.showing.figures.example_norms import describe_example_norms, draw_example_norms
 from gradiometer.showing.figures.gain_ladder import describe_gain_ladder, draw_gain_ladder
+from gradiometer.showing.figures.gradient_ridge import describe_gradient_ridge, draw_gradient_ridge
 from gradiometer.showing.figures.lab_chart import describe_lab_chart, draw_lab_chart
 from gradiometer.showing.figures.lab_heat_map import describe_lab_heat_map, draw_lab_heat_map
 from gradiometer.showing.figures.layer_heatmap import describe_layer_heatmap, draw_layer_heatmap
@@ -24,6 +25,7 @@ from gradiometer.showing.figures.unit_map import describe_unit_map, draw_unit_ma
 __all__ = [
     "describe_example_norms",
     "describe_gain_ladder",
+    "describe_gradient_ridge",
     "describe_lab_chart",
     "describe_lab_heat_map",
     "describe_layer_heatmap",
@@ -40,6 +42,7 @@ __all__ = [
     "describe_unit_map",
     "draw_example_norms",
     "draw_gain_ladder",
+    "draw_gradient_ridge",
     "draw_lab_chart",
     "draw_lab_heat_map",
     "draw_layer_heatmap",

@@ -1,11 +1,14 @@
 """The gain ladder: a level diagram from the network's output down to its input, each layer's gain by cause."""
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from gradiometer.gain_budget import GainParts, gain_budget
-from gradiometer.schema import Layer, Run
+from gradiometer.schema import Finding, Run
+from gradiometer.showing.figures.layer_tree import MOST_ROWS, Block, layer_tree, openness_for, rows_at
 from gradiometer.showing.figures.parts import FigureParts, axis, draw, empty_parts, layout, named_rows, shown_name
 from gradiometer.showing.layer_rows import snapshot_to_show
 from gradiometer.showing.palette import (
@@ -16,6 +19,7 @@ from gradiometer.showing.palette import (
     MARK_COLOUR,
     TEXT_COLOUR,
 )
+from gradiometer.showing.wording import condition_in_words
 from gradiometer.units import format_db
 
 if TYPE_CHECKING:
@@ -23,17 +27,26 @@ if TYPE_CHECKING:
 
 HOW_TO_READ = (
     "Read from the top, where the loss is, down to the input: every bar is one layer's gain, a bar to the left "
-    "weakens the gradient, a bar to the right strengthens it, and its colour says why."
+    "weakens the gradient, a bar to the right strengthens it, and its colour says why. Layers of a deep network are "
+    "taken together as blocks, whose gains are the sums of their layers'."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One layer of the trunk: the level it meets and the gains it adds, by cause, dB."""
+    """One layer of the trunk, or a block of them: the level it meets and the gains it adds, by cause, dB.
 
-    layer: Layer
+    Attributes:
+        name: Name of the layer or block.
+        start_db: Level at its output side.
+        gains: Cause and gain.
+        layers: Names of the layers that it holds.
+    """
+
+    name: str
     start_db: float
     gains: tuple[tuple[str, float], ...]
+    layers: tuple[str, ...]
 
     @property
     def gain_db(self) -> float:
@@ -62,21 +75,61 @@ def rungs_of(run: Run, snapshot_index: int) -> list[Rung]:
     A gain that is not known has no bar. The layer nearest the input has none as a rule: no gradient is asked for at
     the network's input.
     """
-    layers = {layer.name: layer for layer in run.layers}
     return [
-        Rung(layers[entry.layer], entry.level_db, gains_of(entry.parts))
+        Rung(entry.layer, entry.level_db, gains_of(entry.parts), (entry.layer, *entry.members))
         for entry in gain_budget(run, snapshot_index).entries
         if not math.isnan(entry.level_db)
     ]
 
 
-def describe_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontier: str | None = None) -> FigureParts:
+def joined_rungs(run: Run, rungs: list[Rung], frontier: str | None, open_names: Collection[str] | None) -> list[Rung]:
+    """The rungs of a deep network by blocks: neighbours in one closed block become one rung, their gains added up.
+
+    Args:
+        run: The run.
+        rungs: One for each layer of the trunk.
+        frontier: The layer that has a rung of its own.
+        open_names: Names of the blocks of the run's `layer_tree` that are open; None for all where the rungs fit on a
+            screen, else for as many as fit.
+    """
+    if open_names is None and len(rungs) <= MOST_ROWS:
+        return rungs
+    tree = layer_tree(run.layers)
+    opened = openness_for(run, tree, frontier) if open_names is None else open_names
+    return rungs_of_rows(run, rungs, rows_at(tree, opened))
+
+
+def rungs_of_rows(run: Run, rungs: list[Rung], rows: Sequence[Block]) -> list[Rung]:
+    """The rungs of the layers that some rows of a tree hold, those of one row and next to each other as one."""
+    owners = {run.layers[column].name: row.name for row in rows for column in row.columns}
+    held = [rung for rung in rungs if rung.name in owners]
+    neighbours = [list(group) for _, group in groupby(held, key=lambda rung: owners[rung.name])]
+    return [group[0] if len(group) == 1 else joined_rung(owners[group[0].name], group) for group in neighbours]
+
+
+def joined_rung(name: str, rungs: list[Rung]) -> Rung:
+    """Neighbouring rungs as one."""
+    gains = {cause: [gain for rung in rungs for own, gain in rung.gains if own == cause] for cause in CAUSE_COLOURS}
+    added = tuple((cause, sum(parts)) for cause, parts in gains.items() if parts)
+    return Rung(name, rungs[0].start_db, added, tuple(layer for rung in rungs for layer in rung.layers))
+
+
+def describe_gain_ladder(
+    run: Run,
+    *,
+    snapshot_index: int | None = None,
+    frontier: str | None = None,
+    findings: Sequence[Finding] = (),
+    open_names: Collection[str] | None = None,
+) -> FigureParts:
     """Describe the gain ladder as plain dictionaries.
 
     Args:
         run: The run.
         snapshot_index: The full measurement to show; None for the last that holds a finite level.
         frontier: The layer to mark, as a rule the worst finding's first.
+        findings: What was found; each is named at the layer at which it sets in.
+        open_names: Names of the blocks of the run's `layer_tree` that are open; None for as many as a screen holds.
 
     Returns:
         The figure's parts; a figure that says so where the trunk was not measured. A level of -inf stands on a floor
@@ -86,35 +139,66 @@ def describe_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontie
     rungs = rungs_of(run, index) if index is not None and "level_db" in run.layer_columns else []
     if index is None or not rungs:
         return empty_parts("No full measurement of the trunk: no ladder to draw.")
+    rungs = joined_rungs(run, rungs, frontier, open_names)
+    return describe_rungs(rungs, int(run.snapshot_steps[index]), frontier=frontier, findings=findings)
+
+
+def describe_rungs(
+    rungs: list[Rung], step: int, *, frontier: str | None = None, findings: Sequence[Finding] = ()
+) -> FigureParts:
+    """Describe a ladder of these rungs, at least one; the other arguments as for `describe_gain_ladder`."""
     floor_db = floor_below([level for rung in rungs for level in (rung.start_db, rung.end_db)])
-    names = [rung.layer.name for rung in rungs]
-    frontier_row = names.index(frontier) if frontier in names else None
-    chosen, texts, height = named_rows(names, always=frontier_row)
+    frontier_row = row_holding(rungs, frontier)
+    chosen, texts, height = named_rows([rung.name for rung in rungs], always=frontier_row)
+    ticks = {"tickvals": chosen, "ticktext": texts, "range": [len(rungs) - 0.4, -0.6], "showgrid": False}
     axes = {
         "xaxis": axis("level (dB, relative to the output)", side="bottom", zeroline=True, zerolinecolor=TEXT_COLOUR),
-        "yaxis": axis(
-            "input ← layer ← output",
-            tickvals=chosen,
-            ticktext=texts,
-            range=[len(rungs) - 0.4, -0.6],
-            showgrid=False,
-        ),
+        "yaxis": axis("input ← layer ← output", **ticks),
     }
-    title = {"text": f"step {int(run.snapshot_steps[index])}", "font": {"size": 12}, "x": 1, "xanchor": "right"}
-    shapes = (
-        []
-        if frontier_row is None
-        else [frontier_shape(frontier_row, is_left=is_bar_right(rungs, frontier_row, floor_db))]
-    )
+    title = {"text": f"step {step}", "font": {"size": 12}, "x": 1, "xanchor": "right"}
+    shapes = [
+        row_shape(row, words, is_frontier=row == frontier_row, is_left=is_bar_right(rungs, row, floor_db))
+        for row, words in words_by_row(rungs, frontier_row, findings).items()
+    ]
     return {
         "data": [*bars_of(rungs, floor_db), connector_of(rungs, floor_db), *marks_of(rungs, floor_db)],
         "layout": layout(height + 130, barmode="overlay", shapes=shapes, title=title, **axes),
     }
 
 
-def draw_gain_ladder(run: Run, *, snapshot_index: int | None = None, frontier: str | None = None) -> "Figure":
+def row_holding(rungs: list[Rung], layer: str | None) -> int | None:
+    """The row of a layer, or of the block that holds it; None where none does."""
+    exact = [row for row, rung in enumerate(rungs) if rung.name == layer]
+    return next(iter(exact or [row for row, rung in enumerate(rungs) if layer in rung.layers]), None)
+
+
+def words_by_row(rungs: list[Rung], frontier_row: int | None, findings: Sequence[Finding]) -> dict[int, str]:
+    """What is written at a row: the findings that set in there, and where the worst one starts."""
+    names: dict[int, list[str]] = {}
+    for finding in findings:
+        row = row_holding(rungs, finding.layers[0]) if finding.layers else None
+        if row is not None:
+            names.setdefault(row, []).append(condition_in_words(finding.condition))
+    words = {row: ", ".join(dict.fromkeys(found)) for row, found in names.items()}
+    if frontier_row is not None:
+        words[frontier_row] = f"{words.get(frontier_row, '')} starts here".strip()
+    return words
+
+
+def draw_gain_ladder(
+    run: Run,
+    *,
+    snapshot_index: int | None = None,
+    frontier: str | None = None,
+    findings: Sequence[Finding] = (),
+    open_names: Collection[str] | None = None,
+) -> "Figure":
     """Draw the gain ladder as a plotly figure; arguments as for `describe_gain_ladder`."""
-    return draw(describe_gain_ladder(run, snapshot_index=snapshot_index, frontier=frontier))
+    return draw(
+        describe_gain_ladder(
+            run, snapshot_index=snapshot_index, frontier=frontier, findings=findings, open_names=open_names
+        )
+    )
 
 
 def floor_below(levels: list[float]) -> float:
@@ -155,7 +239,7 @@ def bars_of_rung(row: int, rung: Rung, cause: str, floor_db: float) -> list[tupl
         end_db = start_db + gain_db
         if name == cause and math.isfinite(start_db):
             shown_end = end_db if math.isfinite(end_db) else floor_db
-            text = f"{shown_name(rung.layer.name)}<br>{CAUSE_WORDS[cause]}: {format_db(gain_db)}"
+            text = f"{shown_name(rung.name)}<br>{CAUSE_WORDS[cause]}: {format_db(gain_db)}"
             text += f"<br>{format_db(rung.start_db)} → {format_db(rung.end_db)}"
             bars.append((row, round(start_db, 3), round(shown_end - start_db, 3), text))
         start_db = end_db
@@ -199,7 +283,7 @@ def marks_of(rungs: list[Rung], floor_db: float) -> list[dict[str, Any]]:
             "x": [floor_db] * len(rows),
             "y": rows,
             "marker": {"symbol": "x", "size": 8, "color": MARK_COLOUR},
-            "hovertext": [f"{shown_name(rungs[row].layer.name)}<br>−∞ dB" for row in rows],
+            "hovertext": [f"{shown_name(rungs[row].name)}<br>−∞ dB" for row in rows],
             "hoverinfo": "text",
             "cliponaxis": False,
         }
@@ -213,8 +297,8 @@ def is_bar_right(rungs: list[Rung], row: int, floor_db: float) -> bool:
     return middle > (min(levels) + max(levels)) / 2
 
 
-def frontier_shape(row: int, *, is_left: bool) -> dict[str, Any]:
-    """A band behind the frontier's row, with words on the side where no bar is."""
+def row_shape(row: int, words: str, *, is_frontier: bool, is_left: bool) -> dict[str, Any]:
+    """Words on a row, on the side where no bar is; behind the frontier's a band."""
     return {
         "type": "rect",
         "xref": "paper",
@@ -222,11 +306,11 @@ def frontier_shape(row: int, *, is_left: bool) -> dict[str, Any]:
         "x1": 1,
         "y0": row - 0.5,
         "y1": row + 0.5,
-        "fillcolor": FRONTIER_BAND_COLOUR,
-        "line": {"width": 1, "color": GRID_COLOUR},
+        "fillcolor": FRONTIER_BAND_COLOUR if is_frontier else "rgba(0,0,0,0)",
+        "line": {"width": 1 if is_frontier else 0, "color": GRID_COLOUR},
         "layer": "below",
         "label": {
-            "text": "starts here",
+            "text": words,
             "textposition": f"middle {'left' if is_left else 'right'}",
             "font": {"size": 11},
         },

@@ -28,7 +28,7 @@ from gradiometer.showing.layer_rows import largest_parameters
 MOST_ROWS = 60
 """Rows of a tree that opens itself: about what a screen shows."""
 
-MOST_PARTS = 48
+MOST_PARTS = 24
 """Parts that a block lists one by one; above, runs of 10, 100, 1,000 ... neighbours are blocks of their own."""
 
 WHOLE = "*"
@@ -101,10 +101,10 @@ def layer_tree(layers: Sequence[Layer]) -> Block:
 
 def pieces_of(layer: Layer) -> list[str]:
     """The names of the blocks around a layer, and its own."""
-    before, gap, path = layer.name.rpartition(" ")
-    # What runs before a layer without a module of its own (`before body.3`) stands beside that layer.
-    *owners, last = path.split(".")
-    return [*owners, before + gap + last]
+    # What runs before a layer in no module of its own (`before body.3`) stands beside that layer.
+    before = "before " if layer.kind == "operations" and layer.name.startswith("before ") else ""
+    *owners, last = layer.name.removeprefix(before).split(".")
+    return [*owners, before + last]
 
 
 def grown(branch: Branch, path: str, layers: Sequence[Layer]) -> Block:
@@ -131,11 +131,21 @@ def grouped(parts: list[Block], layers: Sequence[Layer]) -> list[Block]:
     size = 10 ** math.ceil(math.log10(len(parts) / MOST_PARTS))
     runs = [parts[start : start + size] for start in range(0, len(parts), size)]
     return [
-        joined(f"{run[0].name} … {run[-1].name}", f"{run[0].label} … {run[-1].label}", grouped(run, layers), layers)
+        joined(between(run[0].name, run[-1].label), between(run[0].label, run[-1].label), grouped(run, layers), layers)
         if len(run) > 1
         else run[0]
         for run in runs
     ]
+
+
+def between(first: str, last: str) -> str:
+    """Name a run of neighbours.
+
+    Example:
+        >>> between("layers.0.*", "9")
+        'layers.0 … 9'
+    """
+    return f"{first.removesuffix(f'.{WHOLE}')} … {last}"
 
 
 def rows_at(tree: Block, open_names: Collection[str]) -> list[Block]:
@@ -161,7 +171,7 @@ def default_openness(tree: Block, *, most_rows: int = MOST_ROWS) -> frozenset[st
 
     Args:
         tree: The tree.
-        most_rows: Rows there may be; at least those of the outermost block.
+        most_rows: Rows there may be; the outermost block is open in any case.
     """
     opened = {tree.name}
     waiting = sized(tree.parts)
@@ -170,9 +180,10 @@ def default_openness(tree: Block, *, most_rows: int = MOST_ROWS) -> frozenset[st
         alike = [part for part in waiting if len(part.columns) == len(waiting[0].columns)]
         waiting = waiting[len(alike) :]
         more = sum(len(part.parts) - 1 for part in alike)
-        # Blocks of one size are opened together or not at all: a few open ones among their like would mislead.
+        # Blocks of one size are opened together or not at all, and none that is smaller than one left closed: a few
+        # open ones among their like would mislead.
         if row_count + more > most_rows:
-            continue
+            break
         row_count += more
         opened |= {part.name for part in alike}
         waiting = sized([*waiting, *(inner for part in alike for inner in part.parts)])
@@ -195,6 +206,12 @@ def blocks_around(tree: Block, column: int) -> tuple[str, ...]:
         return ()
     inner = next(part for part in tree.parts if column in part.columns)
     return (tree.name, *blocks_around(inner, column))
+
+
+def openness_for(run: Run, tree: Block, frontier: str | None, *, most_rows: int = MOST_ROWS) -> frozenset[str]:
+    """The default openness, and all that is around one layer open, so that it has a row of its own."""
+    columns = [column for column in tree.columns if run.layers[column].name == frontier]
+    return default_openness(tree, most_rows=most_rows).union(*(blocks_around(tree, column) for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,15 +246,25 @@ def values_of(run: Run, rows: Sequence[Block], quantity: str, moments: Sequence[
         An array [snapshot row]; nan where nothing was measured, shares from 0 to 1.
     """
     chosen = np.arange(run.snapshot_count) if moments is None else np.asarray(moments, dtype=np.intp)
+    return joined_values(layer_values(run, quantity, chosen), rows, quantity)
+
+
+def layer_values(run: Run, quantity: str, moments: NDArray[np.intp]) -> tuple[FloatArray, FloatArray]:
+    """What was measured of each layer, and what it counts in its block: arrays [snapshot layer]."""
     kind = BLOCK_QUANTITIES[quantity]
-    measured, weights = kind.measured(run, chosen), kind.weights(run, chosen)
-    values = np.full((len(chosen), len(rows)), np.nan)
+    return kind.measured(run, moments), kind.weights(run, moments)
+
+
+def joined_values(grids: tuple[FloatArray, FloatArray], rows: Sequence[Block], quantity: str) -> FloatArray:
+    """What `values_of` returns, from what `layer_values` gives."""
+    measured, weights = grids
+    values = np.full((len(measured), len(rows)), np.nan)
     for place, row in enumerate(rows):
         columns = list(row.columns)
         if len(columns) == 1:
             values[:, place] = measured[:, columns[0]]
         elif columns:
-            values[:, place] = kind.join(measured[:, columns], weights[:, columns])
+            values[:, place] = BLOCK_QUANTITIES[quantity].join(measured[:, columns], weights[:, columns])
     return values
 
 
@@ -267,23 +294,70 @@ def trunk_gains(run: Run, moments: NDArray[np.intp]) -> FloatArray:
 
 def update_ratios(run: Run, moments: NDArray[np.intp]) -> FloatArray:
     """Update ratio of each layer's largest parameter, as a rule its weight."""
-    return largest_parameter_values(run, moments, "update_ratio")
+    return of_largest_parameters(run, moments, "update_ratio")
 
 
 def weight_norms(run: Run, moments: NDArray[np.intp]) -> FloatArray:
     """Norm of each layer's largest parameter."""
-    sizes = unmeasured(run, moments)
-    for name, index in largest_parameters(run.parameters).items():
-        for column in columns_named(run, name):
-            sizes[:, column] = math.sqrt(run.parameters[index].element_count)
-    return sizes * largest_parameter_values(run, moments, "weight_rms")
+    roots = np.full(len(run.layers), np.nan)
+    columns, owned = largest_of_layers(run)
+    roots[columns] = [math.sqrt(run.parameters[index].element_count) for index in owned]
+    return roots * of_largest_parameters(run, moments, "weight_rms")
 
 
-def largest_parameter_values(run: Run, moments: NDArray[np.intp], name: str) -> FloatArray:
-    """One of the columns of parameters, of each layer's largest one; nan for a layer without any."""
+def of_largest_parameters(run: Run, moments: NDArray[np.intp], name: str) -> FloatArray:
+    """One of a run's columns of parameters, of each layer's largest; nan for a layer without any."""
     values = unmeasured(run, moments)
-    if name in run.parameter_columns:
-        for owner, index in largest_parameters(run.parameters).items():
-            for column in columns_named(run, owner):
-                values[:, column] = run.parameter_columns[name][moments, index]
+    columns, owned = largest_of_layers(run)
+    if name in run.parameter_columns and columns:
+        values[:, columns] = run.parameter_columns[name][moments][:, owned]
     return values
+
+
+def largest_of_layers(run: Run) -> tuple[list[int], list[int]]:
+    """Columns of the layers that own parameters, and the index of the largest of each."""
+    largest = largest_parameters(run.parameters)
+    columns = [column for column, layer in enumerate(run.layers) if layer.name in largest]
+    return columns, [largest[run.layers[column].name] for column in columns]
+
+
+def unit_counts(run: Run, moments: NDArray[np.intp]) -> FloatArray:
+    """Units of each layer; 1 where they are not known."""
+    counts = np.array([layer.unit_count or 1 for layer in run.layers], dtype=np.float64)
+    return np.broadcast_to(counts, (len(moments), len(counts)))
+
+
+def summed(values: FloatArray, _: FloatArray) -> FloatArray:
+    """The sum of what was measured; nan where nothing was."""
+    return np.where(np.isnan(values).all(axis=1), np.nan, np.nansum(values, axis=1))
+
+
+def nearest_input(values: FloatArray, _: FloatArray) -> FloatArray:
+    """The first that was measured; nan where none was."""
+    first = np.argmin(np.isnan(values), axis=1)
+    return np.asarray(values[np.arange(len(values)), first])
+
+
+def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """The mean of what was measured, each by its weight; nan where nothing was."""
+    counted = np.where(np.isnan(values), 0.0, weights)
+    total = counted.sum(axis=1)
+    return np.asarray(np.nansum(values * counted, axis=1) / np.where(total > 0.0, total, np.nan))
+
+
+def ratio_of_norms(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """The norm of all changes over the norm of all weights, from each layer's ratio and norm; nan where unknown."""
+    norms = np.where(np.isnan(values), np.nan, weights)
+    whole = np.sqrt(np.nansum(norms**2, axis=1))
+    moved = np.sqrt(np.nansum((values * norms) ** 2, axis=1))
+    return np.asarray(moved / np.where(whole > 0.0, whole, np.nan))
+
+
+BLOCK_QUANTITIES: Mapping[str, BlockQuantity] = {
+    "level_db": BlockQuantity("level", "dB", column_of("level_db"), unmeasured, nearest_input),
+    "gain_db": BlockQuantity("gain", "dB", trunk_gains, unmeasured, summed),
+    "update_ratio": BlockQuantity("update ratio", "", update_ratios, weight_norms, ratio_of_norms),
+    "saturated_share": BlockQuantity("saturated units", "%", column_of("saturated_share"), unit_counts, weighted_mean),
+    "dead_share": BlockQuantity("dead units", "%", column_of("dead_share"), unit_counts, weighted_mean),
+}
+"""By the name of the number in `LayerRow`."""

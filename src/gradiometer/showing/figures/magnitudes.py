@@ -14,9 +14,10 @@ from gradiometer.showing.figures.parts import (
     empty_parts,
     evenly_chosen,
     layout,
+    name_axis,
     named_rows,
     panel_title,
-    shown_name,
+    row_keys,
     stacked,
 )
 from gradiometer.showing.newest_turns import newest
@@ -69,9 +70,7 @@ def describe_magnitudes(run: Run) -> FigureParts:
     for place, quantity in enumerate(quantities):
         entries = {entry.parameter: entry for entry in filled if entry.quantity == quantity}
         data.append(heat_of([entries.get(name) for name in names], names, low, high, place))
-        axes[axis_name("yaxis", place)] = axis(
-            "", domain=domains[place], tickvals=chosen, ticktext=texts, range=[-0.5, len(names) - 0.5], showgrid=False
-        )
+        axes[axis_name("yaxis", place)] = name_axis("", row_keys(names), chosen, texts) | {"domain": domains[place]}
     titles = [panel_title(QUANTITIES[name], top) for name, (_, top) in zip(quantities, domains, strict=True)]
     return {"data": data, "layout": layout(height + 130, annotations=titles, showlegend=False, **axes)}
 
@@ -135,7 +134,7 @@ def heat_of(
         "type": "heatmap",
         "z": cells,
         "x": [exponent + 0.5 for exponent in range(low, high)],
-        "y": list(range(len(names))),
+        "y": row_keys(names),
         "yaxis": axis_name("y", place),
         "xaxis": "x",
         "zmin": 0,
@@ -143,12 +142,7 @@ def heat_of(
         "colorscale": [list(stop) for stop in SHARE_SCALE],
         "showscale": place == 0,
         "colorbar": colour_bar(ticksuffix=" %"),
-        # A name in every cell would make most of a large network's page; a gap says nothing anyway.
-        "customdata": [
-            [None if share is None else shown_name(name) for share in row]
-            for name, row in zip(names, cells, strict=True)
-        ],
-        "hovertemplate": "%{customdata}: %{z} % from 2<sup>%{x}</sup><extra></extra>",
+        "hovertemplate": "%{y}: %{z} % around 2<sup>%{x}</sup><extra></extra>",
         "ygap": 1,
     }
 

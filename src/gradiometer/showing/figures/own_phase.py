@@ -10,7 +10,7 @@ import numpy as np
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.gain_budget import gain_budget, is_normalising
 from gradiometer.schema import FloatArray, Run
-from gradiometer.showing.figures.parts import FigureParts, draw, empty_parts, numbers, shown_name
+from gradiometer.showing.figures.parts import FigureParts, draw, empty_parts, evenly_chosen, numbers, shown_name
 from gradiometer.showing.figures.phase_diagram import HOW_TO_READ as HOW_TO_READ_PHASES
 from gradiometer.showing.figures.phase_diagram import describe_phase_diagram
 from gradiometer.showing.palette import MARK_COLOUR
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 HOW_TO_READ = f"{HOW_TO_READ_PHASES} Dots are its single layers, as they were when they were first measured."
+
+MOST_DOTS = 300
+"""Layers that get a dot."""
 
 LEAST_LAYERS = 2
 """Hidden layers with weights from which on a network has a place in the diagram."""
@@ -135,14 +138,15 @@ def caption_of_own_phase(run: Run) -> str:
 
 
 def layer_dots(place: OwnPhase) -> dict[str, Any]:
-    """A dot for each hidden layer."""
+    """A dot for each hidden layer; of very many for some, evenly."""
+    chosen = evenly_chosen(len(place.names), MOST_DOTS)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": "its layers",
-        "x": numbers(place.sigma_w),
-        "y": numbers(place.sigma_b),
+        "x": numbers(place.sigma_w[chosen]),
+        "y": numbers(place.sigma_b[chosen]),
         "marker": {"size": 7, "color": MARK_COLOUR, "opacity": 0.75, "line": {"color": "#ffffff", "width": 1}},
-        "hovertext": [shown_name(name) for name in place.names],
+        "hovertext": [shown_name(place.names[rank]) for rank in chosen],
         "hovertemplate": "%{hovertext}: sigma_w %{x:.3g}, sigma_b %{y:.3g}<extra></extra>",
     }

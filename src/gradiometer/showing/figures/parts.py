@@ -173,6 +173,30 @@ def named_rows(
     return chosen, texts, max(min(len(names), most) * (8 + 13 * line_count), 60)
 
 
+def row_keys(names: Sequence[str]) -> list[str]:
+    """Names of rows as plotly's axis of categories holds them and shows them on pointing at a row."""
+    return [shown_name(name, width=40) for name in names]
+
+
+def name_axis(title: str, keys: Sequence[str], chosen: Sequence[int], texts: Sequence[str]) -> dict[str, Any]:
+    """An axis of names, the first at its lower end.
+
+    Args:
+        title: Title of the axis.
+        keys: One for each row, as `row_keys` gives them.
+        chosen: Rows that are named beside the axis.
+        texts: What is written there.
+    """
+    return axis(
+        title,
+        type="category",
+        tickvals=[keys[place] for place in chosen],
+        ticktext=list(texts),
+        range=[-0.5, len(keys) - 0.5],
+        showgrid=False,
+    )
+
+
 LEGEND_BELOW: dict[str, Any] = {
     "orientation": "h",
     "x": 0,
@@ -200,6 +224,7 @@ def colour_bar(*, height: float = 1.0, **settings: Any) -> dict[str, Any]:
         "len": 0.9,
         "outlinewidth": 0,
         "nticks": 5,
+        "tickangle": 0,
         "tickfont": {"size": 11},
         **settings,
     }
@@ -300,7 +325,8 @@ def trainable_columns(run: Run, *, shown_count: int = 60, always: str | None = N
         return []
     last = max(len(names) - 1, 1)
     chosen = sorted({*evenly_chosen(len(names), shown_count), *([names.index(always)] if always in names else [])})
-    return [(names[i], standing_for(run, owned[names[i]], uses_bias(run)), i / last) for i in chosen]
+    is_bias = uses_bias(run)
+    return [(names[i], standing_for(run, owned[names[i]], is_bias), i / last) for i in chosen]
 
 
 def uses_bias(run: Run) -> bool:

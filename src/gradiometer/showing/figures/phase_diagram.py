@@ -75,7 +75,7 @@ def draw_phase_diagram(phases: PhaseMap, expected: Expectation) -> "Figure":
 
 def rounded_rows(values: FloatArray) -> list[list[float | None]]:
     """A table for plotly."""
-    return [numbers(row) for row in values]
+    return [numbers(row, digits=3) for row in values]
 
 
 def heat_trace(phases: PhaseMap, gains_db: FloatArray) -> dict[str, Any]:

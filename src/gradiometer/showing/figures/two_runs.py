@@ -30,6 +30,9 @@ HOW_TO_READ = (
     "in the later half of each run, from the input to the output: a curve that stays near 0 dB keeps its gradient."
 )
 
+MAX_LAYERS = 400
+"""Layers along the axis; of more some, evenly."""
+
 MAX_TICKS = 10
 """Layers named along the axis."""
 
@@ -49,11 +52,12 @@ def describe_two_runs(before: Run, after: Run) -> FigureParts:
 
     Returns:
         The figure's parts; a figure that says so where neither a loss nor a level was measured in any of them. Levels
-        of -inf are gaps; layers are matched by name, those of the second run first.
+        of -inf are gaps; layers are matched by name, and stand in the order of each run.
     """
     runs = (before, after)
     levels = [late_levels(run) if run.snapshot_count else {} for run in runs]
-    names = list(dict.fromkeys([*levels[1], *levels[0]]))
+    every = merged_names(list(levels[1]), list(levels[0]))
+    names = [every[place] for place in evenly_chosen(len(every), MAX_LAYERS)]
     losses = [loss_trace(run, style) for run, style in zip(runs, STYLES, strict=True) if run.loss is not None]
     lines = [level_trace(found, names, style) for found, style in zip(levels, STYLES, strict=True) if has_level(found)]
     if not losses and not lines:
@@ -77,6 +81,24 @@ def describe_two_runs(before: Run, after: Run) -> FigureParts:
 def draw_two_runs(before: Run, after: Run) -> "Figure":
     """Draw two runs side by side as a plotly figure; arguments as for `describe_two_runs`."""
     return draw(describe_two_runs(before, after))
+
+
+def merged_names(names: list[str], others: list[str]) -> list[str]:
+    """Two lists of names as one; what only the second has stands behind what it stands behind there.
+
+    Example:
+        >>> merged_names(["first", "head"], ["first", "middle", "head"])
+        ['first', 'middle', 'head']
+    """
+    known = set(names)
+    behind: dict[str | None, list[str]] = {}
+    last = None
+    for name in others:
+        if name in known:
+            last = name
+        else:
+            behind.setdefault(last, []).append(name)
+    return [*behind.get(None, []), *(one for name in names for one in (name, *behind.get(name, [])))]
 
 
 def has_level(levels: dict[str, float]) -> bool:

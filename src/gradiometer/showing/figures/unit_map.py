@@ -12,9 +12,10 @@ from gradiometer.showing.figures.parts import (
     empty_parts,
     evenly_chosen,
     layout,
+    name_axis,
     named_rows,
     panel_title,
-    shown_name,
+    row_keys,
     stacked,
 )
 from gradiometer.showing.newest_turns import newest
@@ -67,9 +68,8 @@ def describe_unit_map(run: Run) -> FigureParts:
     for place, ((kind, scale, rows), (chosen, texts, _)) in enumerate(zip(panels, named, strict=True)):
         data.append(heat_of(rows, kind, scale, place))
         titles.append(panel_title(kind, domains[place][1]))
-        axes[axis_name("yaxis", place)] = axis(
-            "", domain=domains[place], tickvals=chosen, ticktext=texts, range=[-0.5, len(rows) - 0.5], showgrid=False
-        )
+        keys = row_keys([marks.layer for marks in rows])
+        axes[axis_name("yaxis", place)] = name_axis("", keys, chosen, texts) | {"domain": domains[place]}
     return {"data": data, "layout": layout(height + 60, annotations=titles, showlegend=False, **axes)}
 
 
@@ -112,7 +112,7 @@ def heat_of(rows: Sequence[UnitMarks], kind: str, scale: Sequence[tuple[float, s
         "type": "heatmap",
         "z": [cells_of(marks, kind) for marks in rows],
         "x": [cell + 0.5 for cell in range(CELLS)],
-        "y": list(range(len(rows))),
+        "y": row_keys([marks.layer for marks in rows]),
         "yaxis": axis_name("y", place),
         "xaxis": "x",
         "zmin": 0,
@@ -120,8 +120,8 @@ def heat_of(rows: Sequence[UnitMarks], kind: str, scale: Sequence[tuple[float, s
         "colorscale": [list(stop) for stop in scale],
         "showscale": False,
         "ygap": 2,
-        "customdata": [[f"{shown_name(marks.layer)}, {units_of(marks, c)}" for c in range(CELLS)] for marks in rows],
-        "hovertemplate": "%{customdata}: %{z} % " + kind + "<extra></extra>",
+        "customdata": [[units_of(marks, cell) for cell in range(CELLS)] for marks in rows],
+        "hovertemplate": "%{y}, %{customdata}: %{z} % " + kind + "<extra></extra>",
     }
 
 
@@ -139,7 +139,7 @@ def bounds_of(unit_count: int, cell: int) -> tuple[int, int]:
 def units_of(marks: UnitMarks, cell: int) -> str:
     """Name a cell's units."""
     first, end = bounds_of(marks.unit_count, cell)
-    return f"unit {first}" if end == first + 1 else f"units {first} to {end - 1}"
+    return f"unit {first}" if end == first + 1 else f"units {first}-{end - 1}"
 
 
 def cells_of(marks: UnitMarks, kind: str) -> list[float | None]:
