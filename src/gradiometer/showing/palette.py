@@ -48,6 +48,11 @@ FRONTIER_BAND_COLOUR = "rgba(213,94,0,0.16)"
 LINE_COLOURS: tuple[str, ...] = ("#005ae1", "#d55e00", "#4ba569", "#874ba5", "#7f868f")
 """Lines of one chart, in their order; where there are more, marks tell those of one colour apart."""
 
+LINE_DASHES: tuple[str, ...] = ("solid", "dash", "dot", "dashdot")
+LINE_MARKS: tuple[str, ...] = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross")
+"""Dashes and marks of lines in their order. Their counts share no factor with each other or with the colours: before a
+line looks like another one in all three there are 140 of them."""
+
 LEVEL_SCALE: list[tuple[float, str]] = [
     (0.0, "#08306b"),
     (0.25, "#2f7fbf"),

@@ -17,7 +17,9 @@ def test_shows_the_norm_of_every_bias_s_gradient() -> None:
 
 def test_draws_the_harmed_layer_thick_and_names_it() -> None:
     parts = describe_learning_speed(made_run(3), frontier="body.3")
-    (thick,) = [entry for entry in parts["data"] if entry.get("showlegend") and "lines" in entry["mode"]]
+    lines = [entry for entry in parts["data"] if "lines" in entry["mode"]]
+    (thick,) = [entry for entry in lines if entry["line"]["width"] > 3.0]
+    assert [entry["name"] for entry in lines if entry["showlegend"]] == [entry["name"] for entry in lines]
     assert thick["name"].startswith("body.2 ")
     assert thick["line"]["width"] > 3
 

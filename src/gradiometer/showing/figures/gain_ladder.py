@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gradiometer.gain_budget import GainParts, gain_budget
 from gradiometer.schema import Finding, Run
+from gradiometer.showing.figures.expected_gains import expected_gains
 from gradiometer.showing.figures.layer_tree import MOST_ROWS, Block, layer_tree, openness_for, rows_at
 from gradiometer.showing.figures.parts import FigureParts, axis, draw, empty_parts, layout, named_rows, shown_name
 from gradiometer.showing.layer_rows import snapshot_to_show
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 HOW_TO_READ = (
     "Read from the top, where the loss is, down to the input: every bar is one layer's gain, a bar to the left "
     "weakens the gradient, a bar to the right strengthens it, and its colour says why. Layers of a deep network are "
-    "taken together as blocks, whose gains are the sums of their layers'."
+    "taken together as blocks, whose gains are the sums of their layers'. Dotted is the level that theory expects of "
+    "random weights of the same size: where the bars leave it, something else is at work than size and slope."
 )
+
+
+LEGEND_LINE = 19
+"""Height of a line of the legend, pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +47,15 @@ class Rung:
         start_db: Level at its output side.
         gains: Cause and gain.
         layers: Names of the layers that it holds.
+        expected_db: The gain that theory expects, dB, the measured one where it says nothing; None where it says
+            nothing of any of them.
     """
 
     name: str
     start_db: float
     gains: tuple[tuple[str, float], ...]
     layers: tuple[str, ...]
+    expected_db: float | None = None
 
     @property
     def gain_db(self) -> float:
@@ -75,8 +84,15 @@ def rungs_of(run: Run, snapshot_index: int) -> list[Rung]:
     A gain that is not known has no bar. The layer nearest the input has none as a rule: no gradient is asked for at
     the network's input.
     """
+    expected = expected_gains(run, snapshot_index)
     return [
-        Rung(entry.layer, entry.level_db, gains_of(entry.parts), (entry.layer, *entry.members))
+        Rung(
+            entry.layer,
+            entry.level_db,
+            gains_of(entry.parts),
+            (entry.layer, *entry.members),
+            expected.get(entry.layer) if not math.isnan(entry.gain_db) else None,
+        )
         for entry in gain_budget(run, snapshot_index).entries
         if not math.isnan(entry.level_db)
     ]
@@ -111,7 +127,15 @@ def joined_rung(name: str, rungs: list[Rung]) -> Rung:
     """Neighbouring rungs as one."""
     gains = {cause: [gain for rung in rungs for own, gain in rung.gains if own == cause] for cause in CAUSE_COLOURS}
     added = tuple((cause, sum(parts)) for cause, parts in gains.items() if parts)
-    return Rung(name, rungs[0].start_db, added, tuple(layer for rung in rungs for layer in rung.layers))
+    layers = tuple(layer for rung in rungs for layer in rung.layers)
+    is_known = any(rung.expected_db is not None for rung in rungs)
+    expected_db = sum(expected_or_measured(rung) for rung in rungs) if is_known else None
+    return Rung(name, rungs[0].start_db, added, layers, expected_db)
+
+
+def expected_or_measured(rung: Rung) -> float:
+    """The gain that theory expects of a rung, or else the measured one, dB."""
+    return rung.gain_db if rung.expected_db is None else rung.expected_db
 
 
 def describe_gain_ladder(
@@ -160,10 +184,15 @@ def describe_rungs(
         row_shape(row, words, is_frontier=row == frontier_row, is_left=is_bar_right(rungs, row, floor_db))
         for row, words in words_by_row(rungs, frontier_row, findings).items()
     ]
-    return {
-        "data": [*bars_of(rungs, floor_db), connector_of(rungs, floor_db), *marks_of(rungs, floor_db)],
-        "layout": layout(height + 130, barmode="overlay", shapes=shapes, title=title, **axes),
-    }
+    data = [
+        *bars_of(rungs, floor_db),
+        connector_of(rungs, floor_db),
+        *expected_of(rungs, floor_db),
+        *marks_of(rungs, floor_db),
+    ]
+    # On a phone every name in the legend takes a line of its own.
+    whole = max(height, 100) + 90 + LEGEND_LINE * len(data)
+    return {"data": data, "layout": layout(whole, barmode="overlay", shapes=shapes, title=title, **axes)}
 
 
 def row_holding(rungs: list[Rung], layer: str | None) -> int | None:
@@ -248,26 +277,37 @@ def bars_of_rung(row: int, rung: Rung, cause: str, floor_db: float) -> list[tupl
 
 def connector_of(rungs: list[Rung], floor_db: float) -> dict[str, Any]:
     """The level itself, a line that leads from rung to rung."""
-    levels: list[float] = []
-    rows: list[float] = []
-    for row, rung in enumerate(rungs):
-        for level, place in (
-            (rung.start_db, row - 0.5),
-            (rung.start_db, row),
-            (rung.end_db, row),
-            (rung.end_db, row + 0.5),
-        ):
-            levels.append(round(max(level, floor_db), 3))
-            rows.append(place)
+    levels = [*(rung.start_db for rung in rungs), rungs[-1].end_db]
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": levels,
-        "y": rows,
-        "line": {"color": TEXT_COLOUR, "width": 1},
+        "x": [round(max(level, floor_db), 1) for level in levels],
+        "y": [row - 0.5 for row in range(len(levels))],
+        # Down to the middle of a row, across to the next level, and down to the row's end.
+        "line": {"color": TEXT_COLOUR, "width": 1, "shape": "vhv"},
         "name": "level",
         "hoverinfo": "skip",
     }
+
+
+def expected_of(rungs: list[Rung], floor_db: float) -> list[dict[str, Any]]:
+    """The level that theory expects, a dotted line from the top on; no trace where it says nothing of any rung."""
+    if all(rung.expected_db is None for rung in rungs):
+        return []
+    levels = [rungs[0].start_db]
+    for rung in rungs:
+        levels.append(levels[-1] + expected_or_measured(rung))
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "level that theory expects",
+            "x": [round(max(level, floor_db), 1) for level in levels],
+            "y": [row - 0.5 for row in range(len(levels))],
+            "line": {"color": MARK_COLOUR, "width": 2, "dash": "dot"},
+            "hovertemplate": "expected: %{x} dB<extra></extra>",
+        }
+    ]
 
 
 def marks_of(rungs: list[Rung], floor_db: float) -> list[dict[str, Any]]:

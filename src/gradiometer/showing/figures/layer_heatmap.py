@@ -41,14 +41,14 @@ HOW_TO_READ_ROWS = (
     "together as blocks (“body.0 … 9”, or “encoder.*” for all of encoder)."
 )
 
-MAX_COLUMNS = 120
+MAX_COLUMNS = 80
 """Measurements shown: more than this can't be told apart."""
 
 MAX_TICKS = 12
 """Steps named along the axis where that is all of them; half as many where it is not: they have more digits."""
 
-MOST_CROSSES = 2000
-"""Cells that get a cross at most: beyond some thousand they are not legible."""
+MOST_CROSSES = 600
+"""Cells that get a cross at most: beyond some hundred they are not legible."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from gradiometer.showing.figures.parts import (
     trainable_columns,
     uses_bias,
 )
-from gradiometer.showing.palette import FRONTIER_COLOUR, MARK_COLOUR, depth_colour
+from gradiometer.showing.palette import FRONTIER_COLOUR, LINE_MARKS, MARK_COLOUR, depth_colour
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -30,7 +30,10 @@ HOW_TO_READ = (
     "a fan that opens downwards at the blue end is a vanishing gradient (the scale is logarithmic)."
 )
 
-MAX_POINTS = 120
+MOST_NAMED = 6
+"""Layers that all stand in the legend; of more the colour says where they are."""
+
+MAX_POINTS = 72
 """Measurements shown per layer, so that 60 layers stay small."""
 
 
@@ -65,8 +68,16 @@ def describe_learning_speed(run: Run, *, frontier: str | None = None) -> FigureP
     if not positive:
         return empty_parts("No layer's gradient was measured: no learning speed to draw.")
     data = [
-        line_of(name, steps, speeds[name], depth_colour(depth), is_frontier=name == learner)
-        for name, _, depth in chosen
+        line_of(
+            name,
+            steps,
+            speeds[name],
+            depth_colour(depth),
+            rank=rank,
+            is_frontier=name == learner,
+            is_named=len(chosen) <= MOST_NAMED,
+        )
+        for rank, (name, _, depth) in enumerate(chosen)
     ]
     data += [*zero_marks(steps, list(speeds.values()), min(positive) / 10.0), depth_bar()]
     what = "bias" if uses_bias(run) else "weight"
@@ -87,17 +98,36 @@ def log_ticks() -> dict[str, Any]:
     return {"exponentformat": "power", "dtick": None, "nticks": 7}
 
 
-def line_of(name: str, steps: list[int], values: FloatArray, colour: str, *, is_frontier: bool) -> dict[str, Any]:
-    """One layer's line; a value of zero or nan is a gap."""
+def line_of(
+    name: str,
+    steps: list[int],
+    values: FloatArray,
+    colour: str,
+    *,
+    rank: int = 0,
+    is_frontier: bool = False,
+    is_named: bool = False,
+) -> dict[str, Any]:
+    """One layer's line; a value of zero or nan is a gap.
+
+    Args:
+        name: The layer.
+        steps: Steps of the values.
+        values: What is drawn.
+        colour: The line's colour.
+        rank: Its place among the lines: neighbours have different marks.
+        is_frontier: It is drawn thick.
+        is_named: It stands in the legend.
+    """
     return {
         "type": "scatter",
-        "mode": "lines+markers" if len(steps) <= 40 else "lines",
+        "mode": "lines+markers" if len(steps) <= 40 or is_named else "lines",
         "name": f"{shown_name(name)} (worst finding)" if is_frontier else shown_name(name),
         "x": steps,
         "y": numbers(np.where(values > 0, values, np.nan)),
         "line": {"color": FRONTIER_COLOUR if is_frontier else colour, "width": 3.5 if is_frontier else 1.4},
-        "marker": {"size": 4},
-        "showlegend": is_frontier,
+        "marker": {"size": 5, "symbol": LINE_MARKS[rank % len(LINE_MARKS)], "maxdisplayed": 16},
+        "showlegend": is_frontier or is_named,
         "hovertemplate": "step %{x}: %{y:.3g}",
     }
 

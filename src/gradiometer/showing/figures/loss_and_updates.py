@@ -26,9 +26,10 @@ from gradiometer.showing.figures.parts import (
 from gradiometer.showing.palette import (
     BAND_COLOUR,
     FRONTIER_COLOUR,
+    LINE_COLOURS,
+    LINE_DASHES,
     MARK_COLOUR,
     TEXT_COLOUR,
-    TREATED_COLOUR,
     depth_colour,
 )
 
@@ -50,7 +51,7 @@ MAX_EVENTS = 40
 """Events marked."""
 
 MAX_LOSS_POINTS = 1200
-MAX_POINTS = 120
+MAX_POINTS = 72
 
 
 def describe_loss_and_updates(run: Run, *, frontier: str | None = None) -> FigureParts:
@@ -64,7 +65,8 @@ def describe_loss_and_updates(run: Run, *, frontier: str | None = None) -> Figur
         The figure's parts; a figure that says so where neither was measured. A loss that was not finite is marked
         at the top of the upper panel.
     """
-    losses = [trace for series in run.losses for trace in loss_traces(series)] + event_marks(run)
+    losses = [trace for rank, series in enumerate(run.losses) for trace in loss_traces(series, rank)]
+    losses += event_marks(run)
     ratios = ratio_traces(run, frontier)
     if not losses and not ratios:
         return empty_parts("Neither a loss nor an update ratio was measured.")
@@ -93,8 +95,8 @@ def loss_scale(run: Run) -> dict[str, Any]:
     return {}
 
 
-def loss_traces(series: LossSeries) -> list[dict[str, Any]]:
-    """One loss over the steps, and marks where it was not finite."""
+def loss_traces(series: LossSeries, rank: int = 0) -> list[dict[str, Any]]:
+    """One loss over the steps, the others in other colours and dashes, and marks where it was not finite."""
     chosen = extremes_chosen(series.values, MAX_LOSS_POINTS)
     traces: list[dict[str, Any]] = [
         {
@@ -103,7 +105,11 @@ def loss_traces(series: LossSeries) -> list[dict[str, Any]]:
             "name": f"loss at {shown_name(series.site, width=40)}",
             "x": [int(step) for step in series.steps[chosen]],
             "y": numbers(series.values[chosen]),
-            "line": {"width": 1.6, "color": TREATED_COLOUR},
+            "line": {
+                "width": 1.6,
+                "color": LINE_COLOURS[rank % len(LINE_COLOURS)],
+                "dash": LINE_DASHES[rank % len(LINE_DASHES)],
+            },
             "hovertemplate": "step %{x}: %{y:.4g}<extra></extra>",
         }
     ]
@@ -158,8 +164,9 @@ def ratio_traces(run: Run, frontier: str | None) -> list[dict[str, Any]]:
     moments = spread_chosen(run.snapshot_steps, MAX_POINTS)
     steps = [int(run.snapshot_steps[moment]) for moment in moments]
     return [
-        line_of(name, steps, ratios[moments, index], depth_colour(depth), is_frontier=name == learner) | {"yaxis": "y2"}
-        for name, index, depth in trainable_columns(run, always=learner)
+        line_of(name, steps, ratios[moments, index], depth_colour(depth), rank=rank, is_frontier=name == learner)
+        | {"yaxis": "y2"}
+        for rank, (name, index, depth) in enumerate(trainable_columns(run, always=learner))
     ]
 
 
@@ -176,5 +183,5 @@ def usual_band() -> dict[str, Any]:
         "fillcolor": BAND_COLOUR,
         "line": {"width": 0},
         "layer": "below",
-        "label": {"text": "usual", "textposition": "top left", "font": {"size": 11, "color": TEXT_COLOUR}},
+        "label": {"text": "usual", "textposition": "top right", "font": {"size": 11, "color": TEXT_COLOUR}},
     }

@@ -36,7 +36,7 @@ HOW_TO_READ = (
 QUANTITIES: dict[str, str] = {"gradient": "gradients", "update": "updates", "weight": "weights"}
 """`OctaveHistogram.quantity` to the title of its panel, from the top."""
 
-MAX_ROWS = 48
+MAX_ROWS = 36
 """Parameters shown in each panel."""
 
 MAX_NAMES = 12

@@ -140,8 +140,10 @@ def own_point(expected: Expectation) -> dict[str, Any]:
 
 
 def phase_names(phases: PhaseMap) -> list[dict[str, Any]]:
-    """The name of each phase, in a corner that lies in it: top left, or bottom right."""
-    corners = (("left", "top", phases.chi_1[-1, 0]), ("right", "bottom", phases.chi_1[0, -1]))
+    """The name of each phase that the map holds, in a corner that lies in it: top left, or bottom right."""
+    corners = [("left", "top", phases.chi_1[-1, 0]), ("right", "bottom", phases.chi_1[0, -1])]
+    if (corners[0][2] < 1.0) == (corners[1][2] < 1.0):
+        corners.pop()
     return [
         {
             "text": "<b>ordered</b>: gradients vanish" if factor < 1.0 else "<b>chaotic</b>: gradients explode",

@@ -29,7 +29,7 @@ HOW_TO_READ = (
     "directions the batch is spread, 1 where all examples lie on one line."
 )
 
-MAX_ROWS = 200
+MAX_ROWS = 120
 """Layers shown."""
 
 

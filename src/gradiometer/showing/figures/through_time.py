@@ -15,7 +15,7 @@ from gradiometer.showing.figures.parts import (
     shown_words,
 )
 from gradiometer.showing.newest_turns import names_of_fades, newest
-from gradiometer.showing.palette import MARK_COLOUR, depth_colour
+from gradiometer.showing.palette import LINE_COLOURS, LINE_MARKS, MARK_COLOUR
 from gradiometer.showing.turn_words import fade_db, half_life_in_words
 from gradiometer.units import decibels
 
@@ -33,6 +33,9 @@ MAX_LINES = 16
 
 MAX_SAID = 4
 """Half-lives that the caption tells."""
+
+MAX_MARKS = 12
+"""Marks on a line: they tell lines of one colour apart."""
 
 MAX_POINTS = 160
 """Time steps shown per line."""
@@ -53,9 +56,7 @@ def describe_through_time(run: Run) -> FigureParts:
         return empty_parts("No recurrent layer was measured: no gradient through time to draw.")
     names = names_of_fades(found[1])
     chosen = evenly_chosen(len(names), MAX_LINES)
-    last = max(len(chosen) - 1, 1)
-    # Layers are measured on the way back, from the output on.
-    lines = [line_of(names[i], found[1][i], depth_colour(1.0 - place / last)) for place, i in enumerate(chosen)]
+    lines = [line_of(names[i], found[1][i], rank) for rank, i in enumerate(chosen)]
     axes = {
         "xaxis": axis("time steps back from the last", rangemode="tozero"),
         "yaxis": axis("gradient relative to the last<br>time step (dB)", ticksuffix=" dB", nticks=7),
@@ -88,19 +89,20 @@ def levels_of(fade: TimeFade) -> list[float | None]:
     return [None if not gain else round(decibels(gain), 2) for gain in fade.gains]
 
 
-def line_of(name: str, fade: TimeFade, colour: str) -> dict[str, Any]:
-    """One line; an LSTM's cell state is dashed, a reverse direction dotted."""
+def line_of(name: str, fade: TimeFade, rank: int) -> dict[str, Any]:
+    """One line with its half-life; an LSTM's cell state is dashed, a reverse direction dotted."""
     levels = levels_of(fade)
     chosen = evenly_chosen(len(levels), MAX_POINTS)
+    half_life = half_life_in_words(fade)
     dash = "dot" if fade.is_reverse else "dash" if fade.state == "cell" else "solid"
     return {
         "type": "scatter",
-        "mode": "lines+markers" if len(chosen) <= 24 else "lines",
-        "name": shown_words(name, width=40),
+        "mode": "lines+markers",
+        "name": shown_words(f"{name}: {half_life}" if half_life else name, width=40),
         "x": [place * fade.stride for place in chosen],
         "y": [levels[place] for place in chosen],
-        "line": {"color": colour, "width": 1.8, "dash": dash},
-        "marker": {"size": 4},
+        "line": {"color": LINE_COLOURS[rank % len(LINE_COLOURS)], "width": 1.8, "dash": dash},
+        "marker": {"size": 6, "symbol": LINE_MARKS[rank % len(LINE_MARKS)], "maxdisplayed": MAX_MARKS},
         "hovertemplate": "%{x} steps back: %{y} dB",
     }
 

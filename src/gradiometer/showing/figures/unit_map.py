@@ -33,7 +33,7 @@ HOW_TO_READ = (
 CELLS = 64
 """Cells of a row."""
 
-MAX_ROWS = 48
+MAX_ROWS = 40
 """Layers shown in each panel."""
 
 MAX_NAMES = 24
