@@ -27,6 +27,7 @@ def filling(tmp_path_factory) -> Filling:
     )
 
 
+@pytest.mark.slow
 def test_never_outgrows_its_bound_with_turns_of_every_kind(filling):
     mean_bytes = sum(full_step_bytes(kind, LAYERS, count=20) for kind in KINDS) / len(KINDS)
     assert mean_bytes * STEPS / FULL_INTERVAL > 8 * MAX_BYTES

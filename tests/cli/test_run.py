@@ -76,6 +76,7 @@ def test_hands_on_a_failing_scripts_traceback_and_code_and_keeps_the_run(tmp_pat
     assert "half-way" in run.facts["traceback"]
 
 
+@pytest.mark.slow
 def test_names_a_module_so_that_it_can_be_run_and_cured_again(tmp_path: Path) -> None:
     (tmp_path / "package").mkdir()
     write_script(tmp_path / "package")
@@ -144,6 +145,7 @@ def test_says_in_a_sentence_what_it_can_not_do(tmp_path: Path, words: list[str],
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_an_unwritable_folder_costs_the_recording_and_not_the_training(tmp_path: Path) -> None:
     write_script(tmp_path)
     answer = gradiometer(tmp_path, "run", "--quiet", "--file", "/proc/nowhere/run.db", "train.py")
@@ -175,6 +177,7 @@ def test_an_interrupt_keeps_what_was_recorded(tmp_path: Path) -> None:
     assert run.facts["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_killed_run_stays_readable_to_its_last_commit(tmp_path: Path) -> None:
     write_script(tmp_path, "print('step', flush=True); time.sleep(0.05)")
     process = subprocess.Popen(
@@ -199,6 +202,7 @@ def test_ends_with_three_where_a_finding_reaches_the_level_asked_for(tmp_path: P
     assert answer.returncode == 3, answer.stderr
 
 
+@pytest.mark.slow
 def test_stops_where_a_condition_asked_for_is_found(tmp_path: Path) -> None:
     write_script(tmp_path, "optimizer.param_groups[0]['lr'] = float('nan'); time.sleep(0.2)")
     answer = gradiometer(tmp_path, "run", "--quiet", "--stop-on", "non_finite", "train.py")
@@ -221,6 +225,7 @@ def test_refuses_what_can_not_be_recorded_before_the_script_runs(
     assert answer.stdout == ""
 
 
+@pytest.mark.slow
 def test_runs_that_start_together_have_files_of_their_own(tmp_path: Path) -> None:
     write_script(tmp_path, "")
     command = [sys.executable, "-m", "gradiometer", "run", "--quiet", "train.py"]
@@ -247,6 +252,7 @@ def test_gives_a_verdict_or_the_way_to_one_however_the_script_is_ended(
     assert read_run(only_run_file(tmp_path)).snapshot_count >= 4
 
 
+@pytest.mark.slow
 def test_leaves_sigterm_to_a_script_that_handles_it_and_to_its_children(tmp_path: Path) -> None:
     handled = (
         "if step == 5:\n"

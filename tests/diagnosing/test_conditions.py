@@ -14,6 +14,9 @@ from gradiometer.schema import SEVERITIES, Finding
 
 HEADINGS = ("What it finds:", "Why it matters:", "What cures it:", "Source:")
 
+TRAINED_FOR_LONG = {"collapsed", "fading_memory", "linear", "noisy", "over_regularised", "stalled", "unscaled_input"}
+"""Conditions whose specimens take seconds to show them."""
+
 
 def conditions_in(findings: tuple[Finding, ...]) -> set[str]:
     return {finding.condition for finding in findings if finding.severity != "info"}
@@ -33,7 +36,10 @@ def test_finds_nothing_in_a_healthy_twin(condition):
     assert conditions_in(diagnosis.findings) == set()
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize(
+    "condition",
+    [pytest.param(name, marks=pytest.mark.slow) if name in TRAINED_FOR_LONG else name for name in CONDITIONS],
+)
 def test_finds_a_condition_in_functional_calls(condition):
     assert conditions_in(diagnose(run_of(condition, "functional")).findings) == {condition}
 

@@ -43,6 +43,7 @@ def shrinking(decay: float, activation: nn.Module, depth: int) -> Run:
     return train(model, lambda p: torch.optim.Adam(p, lr=3e-3, weight_decay=decay), steps=320, data=(POINTS, LABELS))
 
 
+@pytest.mark.slow
 def test_finds_a_decay_that_keeps_the_loss_up_and_not_the_usual_one_where_there_is_no_gradient():
     strong = found_in(shrinking(0.3, nn.ReLU(), 2), "over_regularised")
     assert strong is not None
@@ -110,6 +111,7 @@ def test_says_nothing_of_ranks_in_batches_of_two():
     assert found_in(run, "collapsed") is None
 
 
+@pytest.mark.slow
 def test_tells_a_layer_that_was_saturated_before_the_loss_overflowed():
     torch.manual_seed(0)
     model = draw(Chain(3, nn.Tanh()), nn.init.xavier_normal_)

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 def test_every_example_ends_with_the_same_weights_watched_and_bare(tmp_path: Path) -> None:
     program = Path(__file__).with_name("compare_weights.py")
     answer = subprocess.run(

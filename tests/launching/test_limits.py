@@ -128,6 +128,7 @@ with SeededAnew(int(sys.argv[1])) as anew:
 """
 
 
+@pytest.mark.slow
 def test_seeds_anew_what_is_imported_later_and_alike_in_every_process():
     def run(trial_seed):
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

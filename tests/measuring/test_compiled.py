@@ -116,6 +116,7 @@ def test_leaves_a_compiled_script_alone_and_opens_it_on_request(way: str, tmp_pa
     assert np.isfinite(run.layer_columns["output_gradient_norm"][:5]).all()
 
 
+@pytest.mark.slow
 def test_opens_layers_where_the_settings_say_so(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.gradiometer]\nopen_compiled = true\n")
     (tmp_path / "train.py").write_text(script_of("whole"))

@@ -45,6 +45,9 @@ def run(
         str | None,
         typer.Option(metavar="NAME[,NAME]|RUN", help="Apply cures, or the one that `cure` has proved in a run file."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Serve the run's dashboard while it trains; its address goes to stderr.")
+    ] = False,
 ) -> None:
     """Run a script unchanged and watch it train; the verdict comes at its end.
 
@@ -71,5 +74,6 @@ def run(
         keep_batches=keep_batches,
         keep_weights=keep_weights,
         cure=cure,
+        is_live=live,
     )
     raise typer.Exit(run_watched(options))

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradiometer.cli.beside import served_beside
 from gradiometer.cli.console import messages, severity_of
 from gradiometer.cli.cured import CuredRun, cured_run
 from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
@@ -46,6 +47,7 @@ class WatchOptions:
         keep_batches: How many batches of suspicious steps are kept, or how large they may be together.
         keep_weights: The same of weights on the way.
         cure: Labels of cures to apply, or a run file that holds a proved one.
+        is_live: The run's dashboard is served while it trains.
     """
 
     words: tuple[str, ...]
@@ -62,6 +64,7 @@ class WatchOptions:
     keep_batches: str = "4"
     keep_weights: str = "0"
     cure: str | None = None
+    is_live: bool = False
 
 
 @dataclass(slots=True)
@@ -201,6 +204,21 @@ def run_watched(options: WatchOptions) -> int:
     refuse_early(file, overhead)
     watcher = Watcher(options, settings, cured)
     launch = watcher.launch(target, file, overhead)
+    with served_beside(file, is_wanted=options.is_live):
+        diagnosis, code = launch_watched(launch, file, watcher)
+    if diagnosis is None or code:
+        return code
+    return FINDINGS if watcher.is_stop_asked else exit_code_of(diagnosis, severity)
+
+
+def launch_watched(launch: Launch, file: Path, watcher: Watcher) -> "tuple[Diagnosis | None, int]":
+    """Run the script and print its verdict; tells the diagnosis, None without a run file, and the script's own code.
+
+    Raises:
+        NoTrainingError: The script ended well and no step of training was seen.
+        ScriptError: The script can't be started.
+    """
+    cured = watcher.cured
     with DepartureWatch(file, lambda: watcher.session):
         result = launch_script(launch) if cured is None else cured.launch(launch)
     if result.fault is not None:
@@ -211,11 +229,8 @@ def run_watched(options: WatchOptions) -> int:
     if result.step_count == 0 and script_code == 0:
         raise NoTrainingError(what_was_looked_for(result))
     if result.file is None or not result.file.exists():
-        return script_code or COULD_NOT
-    diagnosis = show_verdict(result.file, settings, options)
-    if script_code:
-        return script_code
-    return FINDINGS if watcher.is_stop_asked else exit_code_of(diagnosis, severity)
+        return None, script_code or COULD_NOT
+    return show_verdict(result.file, watcher.settings, watcher.options), script_code
 
 
 def run_beside(target: Target, options: WatchOptions) -> int:
