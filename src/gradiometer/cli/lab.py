@@ -61,9 +61,11 @@ def lab(
     serving = {"--port": port is not None, "--host": host, "--token": token, "--no-browser": no_browser}
     if name == EXPLORER:
         refuse(conducting, "lab explorer")
-        from gradiometer.cli.exploring import ExplorerOptions, explore
+        from gradiometer.cli.exploring import explore
+        from gradiometer.cli.opened_page import PageOptions
+        from gradiometer.showing.serving import LOOPBACK
 
-        explore(ExplorerOptions(data, host, port, token, is_opened=not no_browser))
+        explore(data, PageOptions(host or LOOPBACK, port or 0, token, is_opened=not no_browser))
         return
     refuse(serving, "lab but of its explorer")
     if name is None:

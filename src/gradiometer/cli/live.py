@@ -22,6 +22,8 @@ def live(
     It only reads. On this machine alone no token is asked for; on another address one is made and stands in the
     address that is printed. Ctrl-C ends it.
     """
-    from gradiometer.cli.living import LiveOptions, show_live
+    from gradiometer.cli.living import show_live
+    from gradiometer.cli.opened_page import PageOptions
+    from gradiometer.showing.serving import LOOPBACK
 
-    show_live(LiveOptions(place, host, port, token, is_opened=not no_browser))
+    show_live(place, PageOptions(host or LOOPBACK, port or 0, token, is_opened=not no_browser))

@@ -1,18 +1,15 @@
 """What `live` does: finds the run files of a place and serves the dashboard on them until Ctrl-C."""
 
 import os
-import sys
-import webbrowser
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradiometer.cli.console import results
 from gradiometer.cli.kept import RUN_FILE, SPEC_FILE, is_database
+from gradiometer.cli.opened_page import PageOptions, announcing
 from gradiometer.errors import RunFileError
 from gradiometer.settings import load_settings
-from gradiometer.showing.serving import LOOPBACK, require_packages, serve
+from gradiometer.showing.serving import require_packages, serve
 
 if TYPE_CHECKING:
     from gradiometer.showing.dashboard.shelf import Found
@@ -26,57 +23,36 @@ MOST_DEPTH = 6
 TRIALS_FOLDER = "trials"
 
 
-@dataclass(frozen=True, slots=True)
-class LiveOptions:
-    """The command line's options of `live`.
-
-    Attributes:
-        place: Run file or folder; None for the usual folder, which need not be there yet.
-        host: Where to listen; None for this machine alone.
-        port: Port to listen on; None for any that is free.
-        token: What a browser has to know; None where none is needed or one is to be made.
-        is_opened: Open the page in a browser, where there is a person at a terminal.
-    """
-
-    place: Path | None = None
-    host: str | None = None
-    port: int | None = None
-    token: str | None = None
-    is_opened: bool = True
-
-
-def show_live(options: LiveOptions) -> None:
+def show_live(place: Path | None, options: PageOptions) -> None:
     """Serve the dashboard until Ctrl-C or SIGTERM.
+
+    Args:
+        place: Run file or folder; None for the usual folder, which need not be there yet.
+        options: Where it is served.
 
     Raises:
         RunFileError: The place is not there.
         SettingsError: The address can't be listened on, or a package is missing.
     """
     require_packages()
-    if options.place is not None and not options.place.exists():
-        raise RunFileError(f"There is no file or folder {options.place}: 'gradiometer runs' lists the run files.")
-    place = options.place or DEFAULT_PLACE
-
-    def say(url: str) -> None:
-        results().print(f"The dashboard is at {url}\nEnd it with Ctrl-C.", soft_wrap=True)
-        sys.stdout.flush()
-        if options.is_opened and sys.stdout.isatty():
-            webbrowser.open(url)
-
-    serve_dashboard(place, host=options.host or LOOPBACK, port=options.port or 0, token=options.token, on_ready=say)
+    if place is not None and not place.exists():
+        raise RunFileError(f"There is no file or folder {place}: 'gradiometer runs' lists the run files.")
+    serve_dashboard(place or DEFAULT_PLACE, on_ready=announcing("dashboard", options), options=options)
 
 
-def serve_dashboard(
-    place: Path, *, on_ready: Callable[[str], None], host: str = LOOPBACK, port: int = 0, token: str | None = None
-) -> None:
-    """Serve the dashboard on a place; the other arguments and the errors are those of `serve`.
+def serve_dashboard(place: Path, *, on_ready: Callable[[str], None], options: PageOptions | None = None) -> None:
+    """Serve the dashboard on a place; errors are those of `serve`.
 
-    The address handed to `on_ready` is that of the run's own page where the place is a run file.
+    Args:
+        place: Run file or folder.
+        on_ready: Called with the address once it is served: that of the run's own page where the place is a run file.
+        options: Where it is served; this machine alone, on any free port, if not given.
     """
     from gradiometer.diagnosing import diagnose
     from gradiometer.showing.dashboard.application import dashboard_application, script_hashes
     from gradiometer.showing.dashboard.shelf import Shelf, key_of
 
+    options = options or PageOptions()
     ignore = load_settings().ignore
     is_folder = place.is_dir() or place == DEFAULT_PLACE
     shelf = Shelf(lambda: run_files(place, is_folder=is_folder), lambda run: diagnose(run, ignore=ignore))
@@ -88,9 +64,9 @@ def serve_dashboard(
 
     serve(
         application.server,
-        host=host,
-        port=port,
-        token=token,
+        host=options.host,
+        port=options.port,
+        token=options.token,
         script_hashes=script_hashes(application),
         on_ready=say,
     )

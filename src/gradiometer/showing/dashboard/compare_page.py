@@ -17,7 +17,7 @@ from gradiometer.showing.dashboard.drawn import drawn
 from gradiometer.showing.dashboard.elements import elements_of
 from gradiometer.showing.dashboard.run_page import figure_section
 from gradiometer.showing.dashboard.shelf import Seen, Shelf
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.figures import describe_two_runs, two_runs
 from gradiometer.showing.wording import VERDICT_WORDS, sentence
 

@@ -5,7 +5,7 @@ from typing import Any
 from dash import Dash, Input, Output, dcc, html
 
 from gradiometer.showing.dashboard.listing import Line, Listing, shown_name
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.wording import VERDICT_WORDS
 
 HEADINGS = ("script", "verdict", "status", "steps", "began", "run file", "compare")

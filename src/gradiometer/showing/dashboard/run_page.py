@@ -6,7 +6,7 @@ from typing import Any
 from dash import dcc, html
 
 from gradiometer.showing.dashboard.drawn import HEAT_CHOICES, TURN_NAMES
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.figures import layer_heatmap
 from gradiometer.showing.report import FIGURE_TEXTS
 

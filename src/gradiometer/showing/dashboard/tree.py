@@ -8,7 +8,7 @@ from dash import html
 from gradiometer.schema import Run
 from gradiometer.showing.dashboard.drawn import frontier_in
 from gradiometer.showing.dashboard.shelf import Seen
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.figures.layer_tree import (
     BLOCK_QUANTITIES,
     Block,

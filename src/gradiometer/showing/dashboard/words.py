@@ -12,7 +12,7 @@ from gradiometer.schema import Run, Trial
 from gradiometer.showing.dashboard.elements import elements_of
 from gradiometer.showing.dashboard.listing import shown_name, status_of
 from gradiometer.showing.dashboard.shelf import Found, Seen, key_of
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.outcome_parts import outcome_section
 from gradiometer.showing.report_parts import findings_section, measured_section
 from gradiometer.showing.summary_parts import summary_block

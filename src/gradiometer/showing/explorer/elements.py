@@ -5,15 +5,7 @@ from typing import Any
 
 from dash import html
 
-
-def attributes(family: str, **values: object) -> dict[str, Any]:
-    """Attributes of a family whose names have a dash, which Python's words can't have.
-
-    Example:
-        >>> attributes("aria", label="Outputs")
-        {'aria-label': 'Outputs'}
-    """
-    return {f"{family}-{name}": value for name, value in values.items()}
+from gradiometer.showing.dashed_attributes import attributes
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, name: str, marked: int | None = None) -> html.Div:

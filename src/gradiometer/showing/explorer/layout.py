@@ -9,8 +9,8 @@ from typing import Any
 from dash import dcc, html
 
 from gradiometer.schema.explored import ACTIVATIONS, COSTS, MOST_LAYERS, STARTS, DigitData
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.explorer.course_figure import QUANTITIES
-from gradiometer.showing.explorer.elements import attributes
 from gradiometer.showing.explorer.moves import PageState, Picked
 from gradiometer.showing.explorer.words import ACTIVATION_WORDS, COST_WORDS, SET_WORDS, START_WORDS
 

@@ -6,7 +6,7 @@ from typing import Any
 from dash import html
 
 from gradiometer.schema.explored import WalkStep
-from gradiometer.showing.explorer.elements import attributes
+from gradiometer.showing.dashed_attributes import attributes
 from gradiometer.showing.explorer.words import exact, layer_name, signed, unit_name
 
 PHASES: dict[str, str] = {
