@@ -22,6 +22,18 @@ MOST_BYTES = 300_000
 SETTLING_MS = 1500
 """Time in which a page settles after its figures are there: fonts, and what a server still answers."""
 
+READY: dict[str, str] = {
+    "report": "body[data-drawn]",
+    "lab": "body[data-drawn]",
+    "theory": "body[data-drawn]",
+    "dashboard": ".main-svg",
+    "explorer": "body[data-busy='false']",
+}
+"""Page to what is there once it is drawn."""
+
+IN_PLACE = ".moments { position: static !important; }"
+"""Style while a part is taken: what stays in view while one scrolls would cover it."""
+
 DEMO_RUN = Path(".gradiometer/demo/ten_sigmoids.db")
 
 WRITTEN_PAGES: dict[str, tuple[str, ...]] = {
@@ -136,7 +148,8 @@ def take_shot(browser: Any, address: str, shot: Shot, path: Path) -> int:
     shown = page.locator(shot.part or "body").first
     # Served pages draw a figure only once it is scrolled into view.
     shown.scroll_into_view_if_needed(timeout=120_000)
-    page.wait_for_selector("body[data-drawn]" if shot.page in WRITTEN_PAGES else ".main-svg", timeout=120_000)
+    page.wait_for_selector(READY[shot.page], timeout=120_000)
+    page.add_style_tag(content=IN_PLACE)
     page.wait_for_timeout(SETTLING_MS)
     (shown if shot.part else page).screenshot(path=path)
     page.close()

@@ -55,6 +55,7 @@ def slow(rate: float, steps: int = 120) -> Run:
     return train(draw(Chain(2, nn.ReLU()), draw_he), adam(rate), steps=steps)
 
 
+@pytest.mark.slow
 def test_finds_weights_that_move_by_some_hundred_thousandths_a_step():
     run = slow(1e-5)
     assert 1e-5 < max(motion.late_ratio for motion in weight_motions(run)) < 5e-5
@@ -115,6 +116,7 @@ def test_finds_steps_far_above_the_usual_rate_in_a_network_that_learns_a_little(
     assert finding.cures[0].startswith("change_learning_rate:x0.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "rate", "times"), [(5, 0.003, 3.0), (3, 0.04, 40.0), (3, 0.1, 100.0)])
 def test_leaves_a_rate_alone_under_which_the_network_learns_well(depth, rate, times):
     run = hyperbolic(depth, rate)
@@ -197,6 +199,7 @@ def test_finds_batch_normalisation_over_two_examples_and_not_over_many():
     assert diagnose(over(32)).verdict == "healthy"
 
 
+@pytest.mark.slow
 def test_leaves_two_examples_alone_under_a_norm_that_looks_at_each_by_itself():
     model = normalised(nn.LayerNorm)
     assert diagnose(small_batches(model, adam(1e-3)(model.parameters()), 2, 400)).verdict == "healthy"

@@ -152,7 +152,7 @@ def test_runs_trials_where_the_temporary_folder_has_a_long_path(tmp_path: Path) 
 @pytest.mark.parametrize(
     "start", ["", pytest.param("import os\nos.environ['SOME_VARIABLE'] = '1'\n", marks=pytest.mark.slow)]
 )
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_leaves_no_process_when_it_is_interrupted_or_killed(
     tmp_path: Path, make_scratch: Callable[[], Path], start: str, number: int
 ) -> None:
