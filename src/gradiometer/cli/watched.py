@@ -204,7 +204,8 @@ def run_watched(options: WatchOptions) -> int:
     refuse_early(file, overhead)
     watcher = Watcher(options, settings, cured)
     launch = watcher.launch(target, file, overhead)
-    with served_beside(file, is_wanted=options.is_live):
+    is_there = target.script is None or Path(target.script).exists()
+    with served_beside(file, is_wanted=options.is_live and is_there):
         diagnosis, code = launch_watched(launch, file, watcher)
     if diagnosis is None or code:
         return code

@@ -106,9 +106,8 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         cures=cures,
         summary=(
             f"From {spoken(starved.motions[0].layer)} back to the input the weights do not learn: the gradient "
-            f"{arrives(run, slowest.layer, level_db)}, and its weights move by "
-            f"{format_number(slowest.late_ratio)} of their size a step, those of {spoken(feeding.layer)} by "
-            f"{format_number(feeding.late_ratio)}. The main cause: {cause.text}."
+            f"{arrives(run, slowest.layer, level_db)}, and its weights {moving(slowest.late_ratio)}, those of "
+            f"{spoken(feeding.layer)} by {format_number(feeding.late_ratio)}. The main cause: {cause.text}."
         ),
         prognosis=prognosis_of(severity),
         step=step_at(run, starved.onset),
@@ -196,6 +195,11 @@ def faint_gradient(run: Run, telling_db: float) -> list[Finding]:
     ]
 
 
+def moving(ratio: float) -> str:
+    """How far a step moves weights, in words; a change below what their number format holds is none."""
+    return f"move by {format_number(ratio)} of their size a step" if ratio > 0.0 else "do not move at all"
+
+
 def arrives(run: Run, layer: str, level_db: float) -> str:
     """How a layer's gradient arrives, in words; where layers were not opened, that of its weights."""
     if is_unopened(run):
@@ -222,7 +226,7 @@ def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Ev
             "update ratio, slowest layer",
             slowest.late_ratio,
             "",
-            f"weights of {spoken(slowest.layer)} move by {format_number(slowest.late_ratio)} of their size a step",
+            f"weights of {spoken(slowest.layer)} {moving(slowest.late_ratio)}",
         ),
         Evidence(
             "update ratio, fastest layer",

@@ -145,8 +145,9 @@ def tell_updates(run: Run) -> tuple[str, ...]:
         where = f"the weights of layer {nearest_input.layer} by {ratio} of their size"
         return (f"Late in the run a step moved {where} ({usual}).",)
     low, high = (format_number(motion.late_ratio) for motion in (nearest_input, nearest_output))
-    words = f"Late in the run a step moved the weights of layer {nearest_input.layer}, nearest the input, by {low} of "
-    words += f"their size, and those of layer {nearest_output.layer}, nearest the output, by {high}"
+    size = f"by {low} of their size" if nearest_input.late_ratio > 0.0 else "not at all"
+    words = f"Late in the run a step moved the weights of layer {nearest_input.layer}, nearest the input, {size}, "
+    words += f"and those of layer {nearest_output.layer}, nearest the output, by {high}"
     apart = ""
     if nearest_input.late_ratio > 0.0 and nearest_output.late_ratio > 0.0:
         apart_db = decibels(nearest_input.late_ratio / nearest_output.late_ratio)
