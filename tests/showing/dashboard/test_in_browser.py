@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -60,16 +61,20 @@ def test_shows_steps_blocks_and_growth_in_one_browser(browser, home: str, folder
         wait_for_ladder(page)
         assert "9 of 9" in page.inner_text("#moment-words")
         assert page.inner_text("h1") in {"Broken", "At risk", "Healthy", "Unknown"}
-        growing.grow(is_measured=True)
-        begun = time.monotonic()
-        wait_for_words(page, "#moment-words", "10 of 10")
-        took = time.monotonic() - begun
+        took = [seconds_until_shown(page, growing, count) for count in range(10, 15)]
         slider_and_play(page)
         drill_down(page)
         assert seen.said == []
         assert seen.asked_elsewhere == []
     growing.finish()
-    assert took < 4.0, took
+    assert median(took) < 2.0, took
+
+
+def seconds_until_shown(page, growing: GrowingRun, count: int) -> float:
+    growing.grow(is_measured=True)
+    begun = time.monotonic()
+    wait_for_words(page, "#moment-words", f"{count} of {count}")
+    return time.monotonic() - begun
 
 
 def wait_for_words(page, place: str, words: str) -> None:
@@ -80,11 +85,11 @@ def wait_for_words(page, place: str, words: str) -> None:
 def slider_and_play(page) -> None:
     page.focus("#moment")
     page.keyboard.press("Home")
-    wait_for_words(page, "#moment-words", "(1 of 10)")
+    wait_for_words(page, "#moment-words", "(1 of 14)")
     page.keyboard.press("ArrowRight")
-    wait_for_words(page, "#moment-words", "step 1 (2 of 10)")
+    wait_for_words(page, "#moment-words", "step 1 (2 of 14)")
     page.click("#play")
-    wait_for_words(page, "#moment-words", "(10 of 10)")
+    wait_for_words(page, "#moment-words", "(14 of 14)")
     wait_for_words(page, "#play", "Play")
 
 

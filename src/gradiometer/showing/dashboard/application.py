@@ -1,12 +1,13 @@
 """The dashboard as a Dash application: a list of runs, a page for each, and one that compares two."""
 
+import threading
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, dcc, html
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 from gradiometer.showing.dashboard.compare_page import add_compare_answers, compare_page
 from gradiometer.showing.dashboard.list_page import add_list_answers, list_page, mark_of_list
@@ -151,6 +152,13 @@ def add_routes(application: Dash, shelf: Shelf, listing: Listing) -> None:
         """The library that draws the figures, from the plotly package."""
         return Response(plotly_source(), mimetype="text/javascript", headers=KEPT)
 
+    def read_ahead() -> None:
+        """Read the run that a page is opened for while the browser still loads that page's scripts."""
+        kind, _, key = request.path.strip("/").partition("/")
+        if kind == "run":
+            threading.Thread(target=shelf.look, args=(key,), daemon=True).start()
+
+    application.server.before_request(read_ahead)
     routes = {"/marks/list": list_mark, "/marks/<path:keys>": run_mark, "/report.css": style, "/plotly.js": plotly}
     for address, answer in routes.items():
         application.server.add_url_rule(address, f"gradiometer {answer.__name__}", answer)
