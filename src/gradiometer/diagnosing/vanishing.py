@@ -107,7 +107,7 @@ def describe(run: Run, starved: Starved, severity: Severity, loss: LossMotion) -
         summary=(
             f"From {spoken(starved.motions[0].layer)} back to the input the weights do not learn: the gradient "
             f"{arrives(run, slowest.layer, level_db)}, and its weights {moving(slowest.late_ratio)}, those of "
-            f"{spoken(feeding.layer)} by {format_number(feeding.late_ratio)}. The main cause: {cause.text}."
+            f"{spoken(feeding.layer)} {moving(feeding.late_ratio)}. The main cause: {cause.text}."
         ),
         prognosis=prognosis_of(severity),
         step=step_at(run, starved.onset),
