@@ -44,6 +44,10 @@ TITLE_WIDTH = 42
 """Letters in a line of an axis title: what a phone has room for."""
 
 
+WORDS_MARGIN = 68
+"""Room left of a chart over words, pixels: the title and numbers of six letters."""
+
+
 def describe_lab_chart(chart: Chart) -> FigureParts:
     """Describe a chart as plain dictionaries; one that says so where there is nothing to draw."""
     if not any(len(line.x) for line in chart.lines):
@@ -61,8 +65,12 @@ def describe_lab_chart(chart: Chart) -> FigureParts:
         "annotations": mark_words(chart),
         "barmode": "group",
     }
-    legend = legend_of([line.name for line in chart.lines])
-    return {"data": data, "layout": layout(PLOT_HEIGHT, **settings) | legend}
+    parts = layout(PLOT_HEIGHT, **settings) | legend_of([line.name for line in chart.lines])
+    if has_words(chart):
+        # Words that turn as the room for them shrinks, and room that shrinks as they turn, never settle on a phone.
+        parts["yaxis"]["automargin"] = False
+        parts["margin"] = parts["margin"] | {"l": WORDS_MARGIN}
+    return {"data": data, "layout": parts}
 
 
 def draw_lab_chart(chart: Chart) -> "Figure":
