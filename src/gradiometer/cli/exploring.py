@@ -20,7 +20,8 @@ def explore(data: Path | None, options: PageOptions) -> None:
         DataError: The data are not at hand.
     """
     require_packages()
-    from gradiometer.showing.explorer.application import explorer_application, script_hashes
+    from gradiometer.showing.explorer.application import explorer_application
+    from gradiometer.showing.served_frame import script_hashes
 
     messages().print("Loading torch and the digits in a process of their own ...")
     with NetworkProcess(command_of(data)) as network:

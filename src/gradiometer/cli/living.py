@@ -49,8 +49,9 @@ def serve_dashboard(place: Path, *, on_ready: Callable[[str], None], options: Pa
         options: Where it is served; this machine alone, on any free port, if not given.
     """
     from gradiometer.diagnosing import diagnose
-    from gradiometer.showing.dashboard.application import dashboard_application, script_hashes
+    from gradiometer.showing.dashboard.application import dashboard_application
     from gradiometer.showing.dashboard.shelf import Shelf, key_of
+    from gradiometer.showing.served_frame import script_hashes
 
     options = options or PageOptions()
     ignore = load_settings().ignore

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradiometer.schema import Diagnosis, Finding, Prediction, Run
+from gradiometer.showing.cost_words import cost_line
 from gradiometer.showing.layer_rows import LayerRow
 from gradiometer.showing.page_frame import scrolling
 from gradiometer.showing.recorder_text import recorder_line, replay_line
 from gradiometer.showing.turn_words import costs_line, left_out_line
 from gradiometer.showing.wording import condition_in_words, cure_in_words, layers_in_words, number_beside, sentence
-from gradiometer.units import format_bytes, format_db, format_number, format_seconds, format_share
+from gradiometer.units import format_bytes, format_db, format_number, format_share
 
 
 def escaped(value: object) -> str:
@@ -167,31 +168,6 @@ def measured_section(run: Run, diagnosis: Diagnosis, run_file: Path | None) -> s
     events = "".join(f"<li>step {event.step}: {escaped(event.text)}</li>" for event in run.events[:50])
     notes = f"<h3>What happened</h3><ul>{events}</ul>" if events else ""
     return f"<section><h2>How it was measured</h2><dl>{rows}</dl>{notes}</section>"
-
-
-def cost_line(run: Run) -> str:
-    """Overhead measured and allowed; empty where neither is known."""
-    allowed, spent = run.facts.get("overhead_allowed"), run.facts.get("overhead_measured")
-    if spent is None:
-        return f"{format_share(allowed)} of the training time allowed" if allowed is not None else ""
-    line = f"{format_share(spent)} of the training time"
-    if allowed is not None:
-        line += f", {format_share(allowed)} allowed"
-        if spent > allowed:
-            line += f" ({repayment(run)})"
-    seconds = run.facts.get("measuring_seconds")
-    return line + (f", {format_seconds(seconds)} in all" if seconds is not None else "")
-
-
-def repayment(run: Run) -> str:
-    """Why a run has cost more than allowed: over budget for good, or its first measurements not repaid yet."""
-    facts = run.facts
-    steps, training, spent = facts.get("step_count"), facts.get("training_seconds"), facts.get("measuring_seconds")
-    allowed = facts.get("overhead_allowed")
-    if facts.get("repaid_step") is not None or not (steps and training and spent and allowed):
-        return "over budget: raise --overhead"
-    steps_needed = spent / allowed / (training / steps)
-    return f"the first measurements are taken in advance, repaid after about {round(steps_needed, -2):,.0f} steps"
 
 
 def versions_line(run: Run) -> str:

@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from gradiometer.schema import Diagnosis, Finding, Outcome, Ranking, Run
+from gradiometer.showing.cost_words import cost_line
 from gradiometer.showing.outcome_words import contrast_sentences, outcome_numbers, outcome_warnings
 from gradiometer.showing.palette import SEVERITY_STYLES, VERDICT_STYLES
 from gradiometer.showing.recorder_text import replay_command
-from gradiometer.showing.report_parts import cost_line
 from gradiometer.showing.turn_words import notable_lines
 from gradiometer.showing.wording import (
     OUTCOME_WORDS,

@@ -96,7 +96,11 @@ def settle(next_lengths: FloatArray, start: float) -> float:
 
 
 def map_around(plan: NetworkPlan) -> PhaseMap:
-    """Compute a map that has a planned network well inside, and the edge of chaos near it."""
+    """Compute a map that has a planned network well inside, and the edge of chaos, where it is not far away."""
     small = math.sqrt(max(float(np.mean(plan.activation.slope(np.array([-0.1, 0.1])) ** 2)), 1e-6))
     ends = max(1.6 * plan.sigma_w, 2.0 / small), max(1.6 * plan.sigma_b, 0.6 / small)
-    return map_phases(plan.felt, *ends, dropout=plan.dropout, start=plan.entry)
+    phases = map_phases(plan.felt, *ends, dropout=plan.dropout, start=plan.entry)
+    if phases.chi_1.max() >= 1.0:
+        return phases
+    # The slope at zero foretells an edge that lies further off where a signal has a mean, as a sigmoid's.
+    return map_phases(plan.felt, 2.0 * ends[0], ends[1], dropout=plan.dropout, start=plan.entry)

@@ -16,8 +16,9 @@ from gradiometer.lab.explorer.answering import answer_question, open_pages
 from gradiometer.lab.explorer.process import NetworkProcess, command_of
 from gradiometer.lab.explorer.training import digits_of
 from gradiometer.schema.explored import Answer, DigitData, Question
-from gradiometer.showing.explorer.application import explorer_application, script_hashes
+from gradiometer.showing.explorer.application import explorer_application
 from gradiometer.showing.explorer.questions import Ask
+from gradiometer.showing.served_frame import script_hashes
 from gradiometer.showing.serving import listening
 
 __all__ = ["browser"]

@@ -34,6 +34,11 @@ def test_draws_the_edge_of_chaos_where_a_layer_keeps_the_gradient() -> None:
     assert np.abs(np.array(heat["z"])).max() <= 3.0
 
 
+def test_reaches_the_edge_of_chaos_of_a_sigmoid_whose_slope_at_zero_foretells_it_too_near() -> None:
+    gains = np.array(described("sigmoid")["data"][0]["customdata"])
+    assert gains.min() < 0.0 < gains.max()
+
+
 @pytest.mark.parametrize("scales", [("relu",), ("sigmoid",), ("hardshrink", 1.0, 0.1), ("relu", 3.0, 2.0)])
 def test_is_json_and_a_plotly_figure_for_any_network(scales: tuple) -> None:
     json.dumps(described(*scales), allow_nan=False)

@@ -16,29 +16,12 @@ from gradiometer.showing.dashboard.run_answers import add_run_answers
 from gradiometer.showing.dashboard.run_page import FIGURES, run_page
 from gradiometer.showing.dashboard.shelf import SOON_SECONDS, Shelf
 from gradiometer.showing.dashboard.words import status_line
-from gradiometer.showing.page_frame import TEMPLATE, plotly_source
+from gradiometer.showing.page_frame import plotly_source
+from gradiometer.showing.served_frame import add_style, served_frame
 
-FRAME = """<!DOCTYPE html>
-<html lang="en">
-<head>
-{{%metas%}}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="figures" content="/plotly.js?{plotly}">
-<title>{{%title%}}</title>
-<link rel="icon" href="data:,">
-<link rel="stylesheet" href="/report.css">
-{{%css%}}
-</head>
-<body>
-{{%app_entry%}}
-<footer>Served by gradiometer from this machine, read-only. This page loads nothing from anywhere else.</footer>
-{{%config%}}
-{{%scripts%}}
-{{%renderer%}}
-</body>
-</html>
-"""
+FOOTER = (
+    "<footer>Served by gradiometer from this machine, read-only. This page loads nothing from anywhere else.</footer>"
+)
 
 KEPT = {"Cache-Control": "private, max-age=31536000, immutable"}
 """How long a browser keeps plotly.js, whose address has its version."""
@@ -60,7 +43,9 @@ def dashboard_application(shelf: Shelf, place: str) -> Dash:
         assets_folder=str(Path(__file__).parent / "assets"),
         title="Runs · gradiometer",
         update_title="",
-        index_string=FRAME.format(plotly=version("plotly")),
+        index_string=served_frame(
+            head=f'<meta name="figures" content="/plotly.js?{version("plotly")}">', footer=FOOTER
+        ),
         suppress_callback_exceptions=True,
     )
     application.layout = html.Div([dcc.Location(id="place", refresh=False), html.Main(id="page")])
@@ -69,6 +54,7 @@ def dashboard_application(shelf: Shelf, place: str) -> Dash:
     add_run_answers(application, shelf)
     add_compare_answers(application, shelf)
     add_scripts(application)
+    add_style(application)
     add_routes(application, shelf, listing)
     return application
 
@@ -130,7 +116,7 @@ def add_scripts(application: Dash) -> None:
 
 
 def add_routes(application: Dash, shelf: Shelf, listing: Listing) -> None:
-    """What a page asks for beside Dash's own: whether something has changed, the report's style, and plotly.js."""
+    """What a page asks for beside Dash's own: whether something has changed, and plotly.js."""
 
     def list_mark() -> Response:
         """Changes with everything that the list says."""
@@ -143,11 +129,6 @@ def add_routes(application: Dash, shelf: Shelf, listing: Listing) -> None:
         status = status_line(seen) if seen is not None else ""
         return jsonify({"mark": mark_of_runs(shelf, asked), "status": status})
 
-    def style() -> Response:
-        """The report's own style: one look for both."""
-        text = TEMPLATE.read_text(encoding="utf-8").partition("<style>")[2].partition("</style>")[0]
-        return Response(text, mimetype="text/css")
-
     def plotly() -> Response:
         """The library that draws the figures, from the plotly package."""
         return Response(plotly_source(), mimetype="text/javascript", headers=KEPT)
@@ -159,12 +140,6 @@ def add_routes(application: Dash, shelf: Shelf, listing: Listing) -> None:
             threading.Thread(target=shelf.look, args=(key,), daemon=True).start()
 
     application.server.before_request(read_ahead)
-    routes = {"/marks/list": list_mark, "/marks/<path:keys>": run_mark, "/report.css": style, "/plotly.js": plotly}
+    routes = {"/marks/list": list_mark, "/marks/<path:keys>": run_mark, "/plotly.js": plotly}
     for address, answer in routes.items():
         application.server.add_url_rule(address, f"gradiometer {answer.__name__}", answer)
-
-
-def script_hashes(application: Dash) -> Iterable[str]:
-    """Hashes of the scripts that Dash writes into its page, for the content security policy."""
-    hashes: Iterable[str] = application.csp_hashes()
-    return hashes

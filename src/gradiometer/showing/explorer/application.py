@@ -1,7 +1,7 @@
 """The explorer's page as a Dash application, which asks another process for every number."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -13,26 +13,7 @@ from gradiometer.showing.explorer.layout import page_layout
 from gradiometer.showing.explorer.moves import FIRST_STEPS
 from gradiometer.showing.explorer.questions import Ask
 from gradiometer.showing.explorer.scenes import add_scene
-
-FRAME = """<!DOCTYPE html>
-<html lang="en">
-<head>
-{%metas%}
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{%title%}</title>
-<link rel="icon" href="data:,">
-{%css%}
-</head>
-<body>
-{%app_entry%}
-{%config%}
-{%scripts%}
-{%renderer%}
-</body>
-</html>
-"""
-
+from gradiometer.showing.served_frame import add_style, served_frame
 
 SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -63,7 +44,7 @@ def explorer_application(ask: Ask, data: DigitData, *, first_steps: int = FIRST_
         assets_folder=str(Path(__file__).parent / "assets"),
         title="A network that reads digits · gradiometer",
         update_title="",
-        index_string=FRAME,
+        index_string=served_frame(),
     )
     # A function: every page that is opened has a key, and so a network, of its own.
     application.layout = lambda: page_layout(data, secrets.token_hex(8), first_steps)
@@ -71,6 +52,7 @@ def explorer_application(ask: Ask, data: DigitData, *, first_steps: int = FIRST_
     add_details(application, ask, data)
     add_walk(application, data)
     add_scripts(application)
+    add_style(application)
     return application
 
 
@@ -85,9 +67,3 @@ def add_scripts(application: Dash) -> None:
             Output(f"{function}-done", "data"),
             [Input(name, "data") for name in inputs],
         )
-
-
-def script_hashes(application: Dash) -> Iterable[str]:
-    """Hashes of the scripts that Dash writes into its page, for the content security policy."""
-    hashes: Iterable[str] = application.csp_hashes()
-    return hashes
