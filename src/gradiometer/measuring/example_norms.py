@@ -226,7 +226,9 @@ class ExampleCollector:
         def read(snapshot: Snapshot, arrays: Sequence[FloatArray]) -> tuple[Snapshot, LeftOut]:
             host = iter(arrays)
             scale = float(next(host)[0]) if scales else 1.0
-            is_alone = not any(next(host)[0] > 0.0 for _ in list(old_norms))
+            # All of them are taken, whatever the first says: what follows are other tensors' numbers.
+            before = [float(next(host)[0]) for _ in old_norms]
+            is_alone = not any(norm > 0.0 for norm in before)
             squares = [np.sum([next(host) for _ in parts], axis=0) for parts in sums]
             stats = with_norms(draft, np.sqrt(np.concatenate(squares)) * (draft.example_count / scale))
             stats = replace(
