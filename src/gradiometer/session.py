@@ -1,5 +1,6 @@
 """What a training loop holds: `watch(model, optimizer)` wires a probe to a run file; `check` tries a few steps."""
 
+import contextlib
 import copy
 import platform
 import sys
@@ -24,6 +25,7 @@ from gradiometer.measuring.kept_batches import SuspiciousStep
 from gradiometer.measuring.probe import Probe
 from gradiometer.measuring.ranks import find_team
 from gradiometer.measuring.ranks_shards import plain_class
+from gradiometer.measuring.reductions import note_on_device
 from gradiometer.measuring.weight_ring import WeightRing
 from gradiometer.recording.keeping import Keeping, KeptFiles, batches_folder, weights_folder
 from gradiometer.recording.writer import RunWriter
@@ -134,6 +136,9 @@ class Session:
             facts["optimizer"] = type(optimizer).__name__
             facts["optimizer_settings"] = plain_settings(optimizer)
         self.writer.add_facts(facts)
+        devices = {watched.tensor.device for watched in probe.parameters.watched.values()}
+        notes = probe.full_step.notes
+        notes += sorted({note_on_device(device) for device in devices} - {"", *notes})
 
     def stop(self, status: str = "finished", **facts: Any) -> None:
         """Detach, write the last facts and close the file; a second call does nothing.
@@ -149,7 +154,9 @@ class Session:
         with self.probe.guard:
             self.describe()
             self.writer.set_coverage(self.probe.full_step.coverage())
-        self.writer.add_facts({"status": status, "finished_at": now_text(), **self.account(), **facts})
+        self.writer.add_facts({"status": status, "finished_at": now_text(), **facts})
+        with self.probe.guard:
+            self.writer.add_facts(self.account())
         self.warn_of_faults()
         self.writer.close()
 
@@ -183,7 +190,8 @@ class Session:
             text = self.writer.fault
         if text and not self._has_warned:
             self._has_warned = True
-            sys.stderr.write(f"gradiometer: {text}\n")
+            with contextlib.suppress(AttributeError, OSError, ValueError):  # stderr closed, or its reader gone
+                sys.stderr.write(f"gradiometer: {text}\n")
 
     @property
     def run(self) -> Run:

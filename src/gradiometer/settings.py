@@ -103,7 +103,8 @@ def read_table(file: Path) -> dict[str, Any]:
         raise SettingsError(f"{file} is not TOML ({error}): mend it, or run in another folder") from error
     except OSError:
         return {}
-    table = content.get("tool", {}).get("gradiometer", {})
+    tools = content.get("tool")
+    table = tools.get("gradiometer") if isinstance(tools, dict) else None
     return table if isinstance(table, dict) else {}
 
 
@@ -122,7 +123,7 @@ def settings_from(table: dict[str, Any], file: Path) -> Settings:
         if name == "dear":
             values[name] = names_from(value, file)
         elif name == "ignore":
-            values[name] = tuple(ignored_from(entry, file) for entry in value)
+            values[name] = ignores_from(value, file)
         elif not is_of_kind(value, type(known[name])):
             raise SettingsError(
                 f"{file}: [tool.gradiometer] {name} = {value!r} should be a {type(known[name]).__name__}"
@@ -149,6 +150,13 @@ def is_of_kind(value: Any, kind: type) -> bool:
     if isinstance(value, bool) or kind is bool:
         return isinstance(value, bool) and kind is bool
     return isinstance(value, kind) or (isinstance(value, int) and kind is float)
+
+
+def ignores_from(value: Any, file: Path) -> tuple[Ignored, ...]:
+    """Turn the ignore list into nouns."""
+    if not isinstance(value, list):
+        raise SettingsError(f"{file}: findings are left out by [[tool.gradiometer.ignore]], in double brackets")
+    return tuple(ignored_from(entry, file) for entry in value)
 
 
 def ignored_from(entry: Any, file: Path) -> Ignored:

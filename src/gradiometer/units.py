@@ -10,7 +10,8 @@ def decibels(ratio: float) -> float:
         ratio: A non-negative ratio of norms (amplitudes, not powers).
 
     Returns:
-        20·log10 of the ratio, dB; -inf for zero, inf for infinity, nan for nan.
+        20·log10 of the ratio, dB; -inf for zero, inf for infinity, nan for nan and for what is below zero, which is
+        no ratio of norms.
 
     Example:
         >>> decibels(0.25)
@@ -20,17 +21,20 @@ def decibels(ratio: float) -> float:
     """
     if ratio == 0.0:
         return -math.inf
-    return 20.0 * math.log10(ratio)
+    return 20.0 * math.log10(ratio) if not ratio < 0.0 else math.nan
 
 
 def ratio_of(level_db: float) -> float:
     """Convert decibels back to a ratio of norms.
 
     Example:
-        >>> ratio_of(-20.0)
-        0.1
+        >>> ratio_of(-20.0), ratio_of(7000.0)
+        (0.1, inf)
     """
-    return float(10.0 ** (level_db / 20.0))
+    try:
+        return float(10.0 ** (level_db / 20.0))
+    except OverflowError:
+        return math.inf
 
 
 def format_db(level_db: float | None) -> str:

@@ -21,9 +21,13 @@ class Stream(IterableDataset[Tensor]):
         return (torch.tensor([float(index)]) for index in range(8))
 
 
+def raise_fault(error: Exception) -> None:
+    raise error
+
+
 @pytest.fixture
 def listening():
-    watch = LoaderWatch()
+    watch = LoaderWatch(raise_fault)
     watch.start()
     watch.is_noting = True
     yield watch
@@ -62,7 +66,7 @@ def test_knows_nothing_of_batches_without_indices_or_from_elsewhere(listening: L
 def test_knows_nothing_of_an_epoch_that_began_before_it_listened() -> None:
     iterator = iter(DataLoader(Numbers(), batch_size=2, num_workers=1))
     next(iterator)
-    watch = LoaderWatch()
+    watch = LoaderWatch(raise_fault)
     watch.start()
     watch.is_noting = True
     assert watch.find([next(iterator)]) is None
@@ -80,7 +84,7 @@ def test_keeps_few_batches_and_none_where_nobody_asks(listening: LoaderWatch) ->
 def test_puts_everything_back_and_leaves_what_others_have_wrapped_since() -> None:
     names = ("_reset", "_next_index", "__next__")
     before = {name: ITERATOR.__dict__[name] for name in names}
-    watch = LoaderWatch()
+    watch = LoaderWatch(raise_fault)
     watch.start()
     ours = ITERATOR.__dict__["__next__"]
     assert ours is not before["__next__"]
@@ -107,7 +111,7 @@ def test_tells_no_wrong_index_where_it_did_not_listen_for_a_while(listening: Loa
 
 def test_listens_on_when_one_that_listened_before_it_stops() -> None:
     methods = ITERATOR._reset, ITERATOR._next_index, ITERATOR.__next__
-    first, second = LoaderWatch(), LoaderWatch()
+    first, second = LoaderWatch(raise_fault), LoaderWatch(raise_fault)
     first.start()
     second.start()
     second.is_noting = True

@@ -10,8 +10,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import gradiometer
+from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS
 from gradiometer.schema import Run
 from measuring.networks import seeded
+
+pytestmark = pytest.mark.skipif(not TELLS_OF_HOOKS, reason=OLD_TORCH_NOTE)
 
 EXAMPLES, FEATURES, CLASSES = 24, 5, 4
 

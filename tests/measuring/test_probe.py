@@ -3,6 +3,9 @@
 import copy
 import io
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,6 +168,62 @@ def test_measures_the_update_that_was_really_made() -> None:
     assert column["gradient_rms"] == pytest.approx(raw / 100, rel=1e-5)
     assert column["clipped_gradient_rms"] == pytest.approx(clipped / 100, rel=1e-5)
     assert column["learning_rate"] == 0.1
+
+
+@pytest.mark.parametrize("by_keyword", [True, False])
+def test_measures_what_a_closure_clips_amid_the_step(by_keyword: bool) -> None:
+    with seeded():
+        model = nn.Linear(20, 20)
+        inputs = torch.randn(8, 20)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    norms: list[tuple[float, float]] = []
+
+    def closure() -> Tensor:
+        loss = model(inputs).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        raw = float(model.weight.grad.norm())
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+        norms.append((raw, float(model.weight.grad.norm())))
+        return loss
+
+    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
+        for _ in range(2):
+            optimizer.step(closure=closure) if by_keyword else optimizer.step(closure)
+    columns = watching.run.parameter_columns
+    index = [parameter.name for parameter in watching.run.parameters].index("weight")
+    for step, (raw, clipped) in enumerate(norms):
+        assert columns["gradient_rms"][step, index] == pytest.approx(raw / 20, rel=1e-5)
+        assert columns["clipped_gradient_rms"][step, index] == pytest.approx(clipped / 20, rel=1e-5)
+
+
+def test_measures_the_first_step_of_a_script_whose_forward_runs_amid_the_step(tmp_path: Path) -> None:
+    script = tmp_path / "closure.py"
+    script.write_text(
+        """
+import torch
+torch.manual_seed(0)
+model = torch.nn.Linear(20, 20)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+inputs = torch.randn(8, 20)
+before = model.weight.detach().clone()
+def closure():
+    optimizer.zero_grad()
+    loss = model(inputs).square().mean()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
+    return loss
+optimizer.step(closure)
+print(float((model.weight.detach() - before).norm() / before.norm()), float(model.weight.grad.norm()))
+"""
+    )
+    file = tmp_path / "run.db"
+    command = [sys.executable, "-m", "gradiometer", "run", "--file", str(file), str(script)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    ratio, clipped = (float(word) for word in told.split()[:2])
+    columns = gradiometer.open(file).parameter_columns
+    assert columns["update_ratio"][0, 0] == pytest.approx(ratio, rel=1e-4)
+    assert columns["clipped_gradient_rms"][0, 0] == pytest.approx(clipped / 20, rel=1e-5)
 
 
 def test_counts_accumulated_backward_passes_as_one_step() -> None:

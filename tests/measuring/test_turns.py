@@ -24,6 +24,10 @@ RECURRENT = Network(modules=(nn.LSTM(2, 2), nn.Linear(2, 1)), has_windows=True)
 PLAIN = Network(modules=(nn.Linear(2, 1), nn.ReLU()), has_windows=True)
 
 
+def raise_fault(error: Exception) -> None:
+    raise error
+
+
 class Clockwork:
     """A training whose every second is written down: bare steps of a millisecond, measurements of known cost."""
 
@@ -36,7 +40,7 @@ class Clockwork:
 
         self.budget = Budget(allowed_share)
         table = {name: DearMeasurement(fits, start) for name in costs}
-        self.turns = Turns(tuple(costs), self.budget, table)
+        self.turns = Turns(tuple(costs), self.budget, table, on_fault=raise_fault)
         self.costs, self.core_seconds = costs, core_seconds
 
     def run(self, step_count: int) -> Iterator[tuple[int, str | None]]:
@@ -83,7 +87,7 @@ def test_takes_turns_in_every_step_where_every_step_is_measured() -> None:
 
 def test_leaves_out_what_the_network_has_not() -> None:
     def names(network: Network) -> set[str | None]:
-        turns = Turns(tuple(DEAR_MEASUREMENTS), Budget(1.0))
+        turns = Turns(tuple(DEAR_MEASUREMENTS), Budget(1.0), on_fault=raise_fault)
         found = set()
         for step in range(1, 12):
             name = turns.choose(step, network)

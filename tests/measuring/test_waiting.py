@@ -131,7 +131,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("network", sorted(NETWORKS))
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "recurrent" else name for name in sorted(NETWORKS)],
+)
 def test_gradiometer_waits_for_no_number_of_a_device(network: str) -> None:
     make_model, make_inputs = NETWORKS[network]
     model = make_model().to(META)

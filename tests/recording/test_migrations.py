@@ -76,6 +76,8 @@ def test_leads_every_older_version_to_the_tables_of_today(version: int):
     today.executescript(Path("src/gradiometer/recording/tables.sql").read_text(encoding="utf-8"))
     assert tables_of(connection) == tables_of(today)
     assert {name: {column[0] for column in found} for name, found in tables_of(today).items()} == expected_columns()
+    for each in (connection, today):
+        each.close()
 
 
 def test_reads_a_file_of_the_first_version_and_leaves_it_as_it_was(version_1_file: Path):

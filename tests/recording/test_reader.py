@@ -301,8 +301,9 @@ def test_reads_what_a_killed_process_left_in_a_read_only_folder(tmp_path: Path, 
         if folder == Path(tempfile.gettempdir()):
             break
         folder.chmod(0o755)
+    # What Python imports late is imported before its own folder may become unreadable.
     code = """
-import os, sys
+import os, sys, urllib.parse
 from gradiometer.recording.migrations import expected_columns
 from gradiometer.recording.reader import read_run
 expected_columns()

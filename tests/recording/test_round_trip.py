@@ -326,6 +326,25 @@ def test_keeps_what_is_not_measured_apart_from_what_is_not_finite(value: float) 
 FINITE_OR_NONE = st.none() | FINITE
 RANKS = st.lists(COUNTS, max_size=4).map(tuple)
 SOME_NUMBERS = st.lists(FINITE_OR_NONE, max_size=4).map(tuple)
+
+
+def examples_of(count: int) -> st.SearchStrategy[ExampleStats]:
+    """Examples of a step, an entry of each kind for every one of them."""
+    numbers = st.lists(FINITE_OR_NONE, min_size=count, max_size=count).map(tuple)
+    return st.builds(
+        ExampleStats,
+        norms=numbers,
+        positions=st.lists(COUNTS, min_size=count, max_size=count).map(tuple),
+        data_indices=st.none() | st.lists(SMALL_COUNTS, min_size=count, max_size=count).map(tuple),
+        example_count=COUNTS,
+        measured_share=FINITE_OR_NONE,
+        gradient_squared=FINITE_OR_NONE,
+        trace=FINITE_OR_NONE,
+        nonfinite_count=COUNTS,
+        cosines=st.none() | numbers,
+    )
+
+
 turned_snapshots = st.builds(
     Snapshot,
     step=COUNTS,
@@ -335,19 +354,7 @@ turned_snapshots = st.builds(
         seconds=FINITE_OR_NONE,
         not_measured=st.lists(st.tuples(NAMES, TEXTS), max_size=2).map(tuple),
     ),
-    examples=st.none()
-    | st.builds(
-        ExampleStats,
-        norms=SOME_NUMBERS,
-        positions=RANKS,
-        data_indices=st.none() | st.lists(SMALL_COUNTS, max_size=3).map(tuple),
-        example_count=COUNTS,
-        measured_share=FINITE_OR_NONE,
-        gradient_squared=FINITE_OR_NONE,
-        trace=FINITE_OR_NONE,
-        nonfinite_count=COUNTS,
-        cosines=st.none() | SOME_NUMBERS,
-    ),
+    examples=st.none() | st.integers(0, 4).flatmap(examples_of),
     fades=st.lists(
         st.builds(
             TimeFade,

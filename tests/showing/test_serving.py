@@ -136,7 +136,7 @@ def test_says_what_is_wrong_with_an_address(host: str, port: int, words: str) ->
 
 def test_answers_over_a_socket_with_the_same_guard() -> None:
     with listening(page) as listener:
-        threading.Thread(target=listener.server.run, daemon=True).start()
+        threading.Thread(target=listener.run, daemon=True).start()
         place = urlsplit(listener.url)
         connection = http.client.HTTPConnection("127.0.0.1", place.port or 0, timeout=30)
         connection.request("GET", "/")

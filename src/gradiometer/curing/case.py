@@ -17,7 +17,7 @@ from gradiometer.curing.trials.spec import LOG_FILE, RESULT_FILE, TrialSpec, dig
 from gradiometer.curing.trying import Attempt, try_cures
 from gradiometer.diagnosing import diagnose
 from gradiometer.errors import NoTrainingError, RunFileError, ScriptError, SettingsError
-from gradiometer.launching.script import Target
+from gradiometer.launching.script import Target, read_source
 from gradiometer.recording.opening import is_sqlite
 from gradiometer.recording.reader import read_run
 from gradiometer.recording.writer import RunWriter
@@ -174,16 +174,27 @@ def case_folder(request: CaseRequest) -> Path:
     if target.script is not None:
         name, content = Path(target.script).stem or "script", source_of(target.script)
     else:
-        name, content = str(target.module), str(target.module).encode()
+        name, content = module_named(str(target.module)), str(target.module).encode()
     digest = digest_of(content, json.dumps([str(Path.cwd()), target.script, *target.arguments]).encode())
     return request.folder.absolute() / f"{name}-{digest}"
+
+
+def module_named(name: str) -> str:
+    """A module's name, of which a folder's is made: names in a row, with dots between.
+
+    Raises:
+        ScriptError: It is another word, which could lead elsewhere.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise ScriptError(f"There is no module {name!r}: name it as after `python -m`.")
+    return name
 
 
 def source_of(script: str) -> bytes:
     """The script's bytes; those of its `__main__.py` for a folder."""
     path = Path(script)
     try:
-        return (path / "__main__.py" if path.is_dir() else path).read_bytes()
+        return read_source(path / "__main__.py" if path.is_dir() else path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ScriptError(f"{script!r} can't be read ({reason}): name a training script (.py).") from None

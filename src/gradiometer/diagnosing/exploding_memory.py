@@ -138,6 +138,8 @@ def has_grown(fade: TimeFade, least_gain: float, least_steady_gain: float, stead
     gain = growth_of(fade)
     if fade.step_count < 2 or math.isinf(gain):
         return fade.step_count > 1 and math.isinf(gain)
+    if not fade.gains:
+        return False
     is_steady = gain >= least_steady_gain and math.log(gain) >= (fade.step_count - 1) * math.log(steady_step_gain)
     middle = fade.gains[(len(fade.gains) - 1) // 2] or 0.0
     return (gain >= least_gain or is_steady) and gain >= math.sqrt(least_steady_gain) * middle

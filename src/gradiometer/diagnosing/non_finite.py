@@ -20,6 +20,7 @@ Source:
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -216,10 +217,15 @@ def is_epsilon_lost(run: Run) -> bool:
     known = run.facts.get("optimizers")
     settings = [one for one in known if isinstance(one, Mapping)] if isinstance(known, list) else []
     return any(
-        one.get("kind") in ADAPTIVE
-        and float(dict(one.get("settings") or {}).get("eps", 1.0)) < 0.5 * smallest.get(str(one.get("kind")), 0.0)
+        one.get("kind") in ADAPTIVE and epsilon_of(one) < 0.5 * smallest.get(str(one.get("kind")), 0.0)
         for one in settings
     )
+
+
+def epsilon_of(optimizer: Mapping[str, Any]) -> float:
+    """An optimizer's epsilon; 1 where it has none, or calls something else by that name."""
+    epsilon = dict(optimizer.get("settings") or {}).get("eps")
+    return float(epsilon) if isinstance(epsilon, int | float) else 1.0
 
 
 def is_empty_batch(run: Run, origin: Origin) -> bool:

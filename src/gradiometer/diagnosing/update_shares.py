@@ -157,7 +157,9 @@ def momentum_of(run: Run, kind: str) -> float:
     """Momentum of the first optimizer of a class; 0 where it has none or its settings were not noted."""
     noted = run.facts.get("optimizers") or ()
     settings = next((one.get("settings") or {} for one in noted if one.get("kind") == kind), {})
-    return float(settings.get("momentum") or 0.0)
+    momentum = settings.get("momentum")
+    # An optimizer of one's own may call anything by that name.
+    return float(momentum) if isinstance(momentum, int | float) else 0.0
 
 
 def optimizer_of(run: Run, column: int) -> str:

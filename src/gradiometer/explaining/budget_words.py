@@ -129,7 +129,7 @@ def change_in_words(level_db: float) -> str:
         ('shrank to 1/100 of its size', 'grew to 10 times its size')
     """
     if level_db < 0.0:
-        return f"shrank to 1/{format_number(1.0 / ratio_of(level_db))} of its size"
+        return f"shrank to 1/{format_number(ratio_of(-level_db))} of its size"
     return f"grew to {format_number(ratio_of(level_db))} times its size"
 
 

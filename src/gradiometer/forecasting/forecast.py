@@ -188,7 +188,7 @@ def power_at_bottom(
         above = 1.0 if edge.source == TOP else powers[edge.source]
         if edge.gain_db is None and (edge.source == TOP or not edge.is_through):
             return above
-        return above * ratio_of(gains_db[edge.source] if edge.gain_db is None else edge.gain_db) ** 2
+        return above * ratio_of(2.0 * (gains_db[edge.source] if edge.gain_db is None else edge.gain_db))
 
     for index in range(len(gains_db) - 1, -1, -1):
         coming = math.fsum(along(edge) for edge in block.wiring.edges[index])

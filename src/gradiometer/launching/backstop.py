@@ -6,7 +6,6 @@ whether a guard is active; without one it costs a call and a comparison per even
 
 import errno
 import os
-import posix
 import posixpath
 import sys
 import textwrap
@@ -15,6 +14,7 @@ from typing import Any
 from gradiometer.launching.guarded_files import WRITING, GuardedFiles
 from gradiometer.launching.guarded_libraries import is_special_file
 from gradiometer.launching.overlay import Overlay
+from gradiometer.launching.posix_only import posix
 
 # For each event that changes a file: where its arguments hold the path, and where the folder's descriptor (or None).
 CHANGES: dict[str, tuple[tuple[int, int | None], ...]] = {

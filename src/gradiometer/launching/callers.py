@@ -49,3 +49,15 @@ def variable_name(module: nn.Module) -> str | None:
             if name == "self" and isinstance(value, nn.Module):
                 continue
     return None
+
+
+def path_inside(owner: nn.Module | None, module: nn.Module) -> str | None:
+    """Path of a module inside another, None where it is not in there.
+
+    Example:
+        >>> layers = nn.Sequential(nn.Sequential(nn.ReLU()))
+        >>> path_inside(layers, layers[0][0]), path_inside(layers, nn.ReLU())
+        ('0.0', None)
+    """
+    parts = owner.named_modules() if owner is not None else ()
+    return next((path for path, part in parts if part is module), None)

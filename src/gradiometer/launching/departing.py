@@ -4,6 +4,7 @@ A job scheduler ends a training by SIGTERM, and some scripts leave by `os._exit`
 this the run file would hold what was committed last and nobody would say a word of it.
 """
 
+import contextlib
 import os
 import signal
 import sys
@@ -99,18 +100,26 @@ class DepartureWatch:
 
     def exit_at_once(self, status: int) -> None:
         """Stand in for `os._exit`: write the run file out and say what can be done with it, then leave."""
-        session = self.session() if os.getpid() == self._process else None
-        if session is not None and session.probe.step > 0:
-            # Another thread does it: the one that leaves may hold the locks that are needed.
-            writing = threading.Thread(target=session.writer.flush, daemon=True)
-            writing.start()
-            writing.join(FLUSH_SECONDS)
-            sys.stderr.write(
-                f"gradiometer: the script left by os._exit({status}) after {session.probe.step} steps; "
-                f"try: gradiometer diagnose {self.file}\n"
-            )
-            sys.stderr.flush()
-        self._exit(status)
+        try:
+            session = self.session() if os.getpid() == self._process else None
+            # Of what may fail here (no thread to be had, stderr closed) nothing may keep the script from leaving.
+            with contextlib.suppress(AttributeError, OSError, RuntimeError, ValueError):
+                if session is not None and session.probe.step > 0:
+                    self._write_out(session, status)
+        finally:
+            self._exit(status)
+
+    def _write_out(self, session: "Session", status: int) -> None:
+        # Another thread does it: the one that leaves may hold the locks that are needed.
+        writing = threading.Thread(target=session.writer.flush, daemon=True)
+        writing.start()
+        writing.join(FLUSH_SECONDS)
+        session.warn_of_faults()
+        sys.stderr.write(
+            f"gradiometer: the script left by os._exit({status}) after {session.probe.step} steps; "
+            f"try: gradiometer diagnose {self.file}\n"
+        )
+        sys.stderr.flush()
 
 
 def replace_exit(function: Callable[[int], Any]) -> None:

@@ -1,13 +1,11 @@
 """Finds out about an unchanged script: its optimizers as they are made, its roots as they are called.
 
-Torch has a global hook for every call of a module and none for the making of an optimizer or for `torch.compile`; so
-these are wrapped while a script runs. The global hooks on modules are taken away again when the roots own all that the
-optimizers hold, so that they cost nothing later; a trial keeps them, for it follows every forward of a root.
+Torch has a global hook for every call of a module and none for `torch.compile`, which is wrapped while a script runs;
+so is the making of optimizers (`making`). The global hooks on modules are taken away again when the roots own all that
+the optimizers hold, so that they cost nothing later; a trial keeps them, for it follows every forward of a root.
 """
 
-import functools
 import gc
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +16,9 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from gradiometer.launching.callers import as_list, keywords_of_call, subclasses_of, variable_name
+from gradiometer.launching.callers import keywords_of_call, path_inside, variable_name
 from gradiometer.launching.compiled_roots import CompiledRoots
+from gradiometer.launching.making import OptimizerMaking
 from gradiometer.launching.succession import Succession
 from gradiometer.launching.treatment import Treatment
 from gradiometer.measuring.backward import Pairs, start_listening, stop_listening
@@ -38,12 +37,6 @@ EAGER_STEPS = 2
 """The same where compiled code runs eagerly as long as the search goes on; these steps are measured in full anyway."""
 
 
-class Depth(threading.local):
-    """How many constructors of optimizers are under way, one inside the other; each thread has a count of its own."""
-
-    count = 0
-
-
 class Discovery:
     """Watches a script for its optimizers and roots and hands them to the session's probe.
 
@@ -51,6 +44,9 @@ class Discovery:
         session: Where they are measured.
         treatment: What a trial does to them, None where nothing.
         when_succeeded: Called when another training has begun (`Succession`); what it raises goes to the script.
+        owner: A module that holds everything that is trained, by whose paths roots are named, where the probe was told
+            of all optimizers: a trainer's module, of which maybe only parts are called. None for a script, whose
+            optimizers are found.
     """
 
     def __init__(
@@ -58,31 +54,29 @@ class Discovery:
         session: Session,
         treatment: Treatment | None = None,
         when_succeeded: Callable[[], None] | None = None,
+        owner: nn.Module | None = None,
     ) -> None:
         self.session = session
         self.probe = session.probe
         self.treatment = treatment
+        self.owner = owner
         self.forward_count = 0
         self._outermost: nn.Module | None = None
         self._is_settled = False
         self._has_late_pass = False
-        self._is_treating = False
         self._is_inside = False
-        self._constructing = Depth()
+        self._making = OptimizerMaking(treatment, self._constructed)
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
         self._compiling = CompileWatch(self._meet_compiled, self._follow_compiled)
         self._compiled_roots: CompiledRoots | None = None
-        self._originals: dict[type, Any] = {}
         self._when_succeeded = when_succeeded
-        self._succession = Succession(self.probe, self._join, self._succeed)
+        self._succession = Succession(self.probe, self.join, self._succeed)
 
     def start(self) -> None:
-        """Wrap the making of optimizers and hook the calls of modules."""
-        kinds: list[type[Optimizer]] = [Optimizer, *subclasses_of(Optimizer)]
-        for kind in kinds:
-            if "__init__" in vars(kind):
-                self._wrap(kind)
+        """Wrap the making of optimizers, where they are not known, and hook the calls of modules."""
+        if self.owner is None:
+            self._making.start()
         self._hook()
         if self.treatment is not None:
             self._move_behind()
@@ -99,9 +93,7 @@ class Discovery:
         if self._compiled_roots is not None:
             self._compiled_roots.stop()
         self._succession.stop()
-        for kind, original in self._originals.items():
-            type.__setattr__(kind, "__init__", original)
-        self._originals = {}
+        self._making.stop()
         self._unhook()
         if self._entry is not None:
             self._entry.remove()
@@ -118,25 +110,27 @@ class Discovery:
 
     def _attach_late(self) -> bool:
         """Attach the probe where no root has been called; whether it has to be told of the pass under way."""
-        if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
-            with self._sheltered():
+        with self._sheltered():
+            if self.probe.optimizers and not self.probe.is_attached and not self.probe.guard.is_broken:
                 if not self.probe.roots:
                     self._adopt_owner()
                 self.probe.attach()
                 self.session.describe()
                 self._has_late_pass = True
                 return True
-        elif not self._has_late_pass:
-            stop_listening(self)
+            if not self._has_late_pass:
+                stop_listening(self)
         return False
 
     def wants_gradients_of(self, inputs: Sequence[Tensor]) -> bool:
         """Whether `torch.autograd.grad` for these is the training's backward pass, amid which to attach the probe."""
-        if self.probe.is_attached:
-            stop_listening(self)
-            return False
-        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
-        return 2 * sum(id(tensor) in held for tensor in inputs) > len(inputs)
+        with self._sheltered():
+            if self.probe.is_attached:
+                stop_listening(self)
+                return False
+            held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+            return 2 * sum(id(tensor) in held for tensor in inputs) > len(inputs)
+        return False
 
     def _adopt_owner(self) -> None:
         """Take the smallest module that owns all that is optimized for the root: no forward was watched."""
@@ -170,7 +164,7 @@ class Discovery:
     def _meet_compiled_root(self, root: nn.Module, inputs: tuple[Any, ...]) -> None:
         name = self._name_of(root)
         if self.treatment is not None:
-            with self._treating():
+            with self._making.treating():
                 self.treatment.before_first_forward(root, name, tuple(self.probe.optimizers), inputs)
         with self._sheltered():
             if not self.probe.is_attached and not self.probe.guard.is_broken:
@@ -183,14 +177,16 @@ class Discovery:
         if self._has_late_pass:
             self._has_late_pass = False
             self.probe.after_backward()
-            stop_listening(self)
+            with self._sheltered():
+                stop_listening(self)
 
     def after_gradients(self, gradients: Pairs) -> None:
         """The same where they were handed to the script."""
         if self._has_late_pass:
             self._has_late_pass = False
             self.probe.after_gradients(gradients)
-            stop_listening(self)
+            with self._sheltered():
+                stop_listening(self)
 
     def _hook(self) -> None:
         if not self._handles and not self.probe.full_step.is_closed:
@@ -206,57 +202,15 @@ class Discovery:
         self._handles = []
         self.probe.full_step.stance.release("search")
 
-    def _wrap(self, kind: type[Optimizer]) -> None:
-        original = self._originals[kind] = kind.__init__
-        discovery = self
-
-        @functools.wraps(original)
-        def construct(optimizer: Optimizer, *args: Any, **kwargs: Any) -> None:
-            if discovery._is_treating:  # a cure that exchanges the optimizer makes the new one in its place
-                original(optimizer, *args, **kwargs)
-                return
-            discovery._constructing.count += 1
-            try:
-                if kind is Optimizer and discovery.treatment is not None:
-                    args, kwargs = discovery._prepare(optimizer, args, kwargs)
-                original(optimizer, *args, **kwargs)
-            finally:
-                discovery._constructing.count -= 1
-            if discovery._constructing.count == 0:
-                discovery._constructed(optimizer)
-
-        type.__setattr__(kind, "__init__", construct)
-
-    def _prepare(
-        self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Let the treatment see and change the groups that an optimizer is about to take."""
-        given = list(args[0] if args else kwargs["params"])
-        names_given = bool(given) and isinstance(given[0], tuple)
-        if names_given or self.treatment is None:
-            rest = (given, *args[1:]) if args else args
-            return rest, kwargs if args else {**kwargs, "params": given}
-        is_grouped = bool(given) and isinstance(given[0], dict)
-        groups = (
-            [dict(group, params=as_list(group["params"])) for group in given] if is_grouped else [{"params": given}]
-        )
-        with self._treating():
-            self.treatment.while_constructing(optimizer, groups)
-        params = groups if is_grouped or len(groups) > 1 else groups[0]["params"]
-        return ((params, *args[1:]), kwargs) if args else (args, {**kwargs, "params": params})
-
     def _constructed(self, optimizer: Optimizer) -> None:
-        if self.treatment is not None:
-            with self._treating():
-                self.treatment.when_constructed(optimizer)
         with self._sheltered():
             if not self.probe.optimizer_count:
                 self.session.writer.add_facts({"optimizer_site": call_site(3)})
             if not self._succession.takes(optimizer):
-                self._join(optimizer)
+                self.join(optimizer)
 
-    def _join(self, optimizer: Optimizer) -> None:
-        """An optimizer belongs to the training; what it holds may be a further root's."""
+    def join(self, optimizer: Optimizer) -> None:
+        """Take in an optimizer that belongs to the training; what it holds may be a further root's."""
         self.probe.watch_optimizer(optimizer)
         self._is_settled = self.probe.full_step.is_closed
         self._hook()
@@ -281,19 +235,11 @@ class Discovery:
         except Exception as error:
             self.probe.guard.fail(error)
 
-    @contextmanager
-    def _treating(self) -> Iterator[None]:
-        """While a cure is at work, what it constructs is its own business."""
-        self._is_treating = True
-        try:
-            yield
-        finally:
-            self._is_treating = False
-
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._outermost is None and not is_traced():
+        if self._outermost is None:
             with self._sheltered():
-                self._look_at(module, args)
+                if not is_traced():
+                    self._look_at(module, args)
 
     def _look_at(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is called that no root's forward called: it may be a root, known or new."""
@@ -312,7 +258,7 @@ class Discovery:
         probe = self.probe
         name = self._name_of(module)
         if self.treatment is not None:
-            with self._treating():
+            with self._making.treating():
                 inputs = (*args, *keywords_of_call(module).values())
                 self.treatment.before_first_forward(module, name, tuple(probe.optimizers), inputs)
         probe.watch_root(module, name)
@@ -382,8 +328,9 @@ class Discovery:
         """Prefix of a root's layer names: none where it owns all that is trained, else the script's name for it."""
         held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
         owned = {id(parameter) for parameter in module.parameters()}
-        if held <= owned and not self.probe.roots:
+        is_whole = held <= owned if self.owner is None else unwrapped(module) is self.owner
+        if is_whole and not self.probe.roots:
             return ""
-        name = variable_name(module) or type(module).__name__.lower()
+        name = path_inside(self.owner, unwrapped(module)) or variable_name(module) or type(module).__name__.lower()
         taken = self.probe.roots.keys()
         return name if name not in taken else next(f"{name}{k}" for k in range(2, 10**6) if f"{name}{k}" not in taken)

@@ -1,5 +1,6 @@
 """How a script ended: its exit code and its traceback, told as `python` itself would tell them."""
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -12,8 +13,8 @@ from gradiometer.launching.limits import TrainingStopped
 
 INTERRUPTED = 130
 TERMINATED = 143
-_OUR_FOLDER = str(Path(__file__).parent.parent) + "/"
-_LAB_FOLDER = f"{_OUR_FOLDER}lab/"  # its programs are scripts like any other
+_OUR_FOLDER = str(Path(__file__).parent.parent) + os.sep
+_LAB_FOLDER = f"{_OUR_FOLDER}lab{os.sep}"  # its programs are scripts like any other
 
 
 @dataclass(frozen=True)

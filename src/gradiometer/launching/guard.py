@@ -22,7 +22,6 @@ import getpass
 import multiprocessing.process
 import multiprocessing.util
 import os
-import posix
 import posixpath
 import re
 import shutil
@@ -39,6 +38,7 @@ from gradiometer.launching.guarded_files import GuardedFiles
 from gradiometer.launching.guarded_libraries import PACKAGES, connecting, replacements_in
 from gradiometer.launching.overlay import Overlay
 from gradiometer.launching.package_import import ImportWatch
+from gradiometer.launching.posix_only import posix
 from gradiometer.launching.replacing import Replacing, undo_all
 
 

@@ -9,7 +9,6 @@ import _io
 import errno
 import functools
 import os
-import posix
 import sys
 import threading
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from typing import Any
 
 from gradiometer.launching.merged_scan import MergedEntry, MergedScan
 from gradiometer.launching.overlay import AnyPath, Overlay, exists, fault, is_folder
+from gradiometer.launching.posix_only import posix
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _TEMPORARY = getattr(os, "O_TMPFILE", -1)

@@ -7,7 +7,6 @@ pickles, json, csv, logging and image files of Pillow go through `open` and need
 
 import inspect
 import os
-import posix
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from gradiometer.launching.guarded_files import GuardedFiles
 from gradiometer.launching.overlay import AnyPath
+from gradiometer.launching.posix_only import posix
 
 OVERWRITING = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 UPDATING = os.O_RDWR | os.O_CREAT

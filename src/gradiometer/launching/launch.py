@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -151,14 +152,21 @@ class Watching:
             raise TrainingStopped
 
     def end(self, ending: Ending | None) -> None:
-        """Take the hooks away and close the run file."""
-        if self.launch.when_ending is not None and self.session is not None:
-            self.launch.when_ending()
-        if self.discovery is not None:
-            self.discovery.stop()
-        if self.session is not None:
-            facts = {} if ending is None else {"exit_code": ending.exit_code, "traceback": ending.traceback_text}
-            self.session.stop(status_of(ending), **facts)
+        """Take the hooks away and close the run file; what fails is kept for the caller, as the script has ended."""
+        try:
+            self._end(ending)
+        except Exception as error:
+            self.fault = self.fault or error
+
+    def _end(self, ending: Ending | None) -> None:
+        with ExitStack() as ends:  # from the last to the first, each whatever becomes of the others
+            if self.session is not None:
+                facts = {} if ending is None else {"exit_code": ending.exit_code, "traceback": ending.traceback_text}
+                ends.callback(self.session.stop, status_of(ending), **facts)
+            if self.discovery is not None:
+                ends.callback(self.discovery.stop)
+            if self.launch.when_ending is not None and self.session is not None:
+                ends.callback(self.launch.when_ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +181,7 @@ class LaunchResult:
         optimizer_count: Optimizers seen.
         saw_torch: The script imported torch.
         fault: Why watching could not start, None where it did.
+        is_broken: A fault of gradiometer's own ended the measuring.
     """
 
     ending: Ending
@@ -182,6 +191,7 @@ class LaunchResult:
     optimizer_count: int
     saw_torch: bool
     fault: Exception | None
+    is_broken: bool = False
 
 
 def launch_script(launch: Launch) -> LaunchResult:
@@ -211,6 +221,7 @@ def launch_script(launch: Launch) -> LaunchResult:
         optimizer_count=session.probe.optimizer_count if session else 0,
         saw_torch="torch" in sys.modules,
         fault=watching.fault,
+        is_broken=session is not None and session.probe.guard.is_broken,
     )
 
 

@@ -1,12 +1,12 @@
 """What `os.scandir` returns for a folder that two layers share."""
 
 import os
-import posix
 import posixpath
 import stat
 from collections.abc import Callable, Iterator
 
 from gradiometer.launching.overlay import Overlay
+from gradiometer.launching.posix_only import posix
 
 
 class MergedEntry:

@@ -16,11 +16,12 @@ Nothing here calls `os`, whose functions a guarded process has exchanged, but `p
 import _io
 import errno
 import os
-import posix
 import posixpath
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+
+from gradiometer.launching.posix_only import posix
 
 AnyPath = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 

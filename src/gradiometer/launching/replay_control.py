@@ -129,7 +129,11 @@ class ReplayControl:
         path = self.plan.weights.get(step)
         if path is None or self.parted_step is not None:
             return
-        others = differing(path, moment_of(self.probe.roots, self.probe.optimizers))
+        try:
+            others = differing(path, moment_of(self.probe.roots, self.probe.optimizers))
+        except (OSError, ValueError) as fault:
+            self._note(f"the weights kept before step {step} are not compared: {fault}")
+            return
         if others:
             self._part(step, f"{len(others)} tensors are not those that were kept, {others[0]} for one")
         else:
@@ -141,7 +145,11 @@ class ReplayControl:
         path = self.plan.batches.get(batch.step)
         if path is None:
             return
-        kept, header = read_batch(path)
+        try:
+            kept, header = read_batch(path)
+        except (OSError, ValueError) as fault:
+            self._note(f"the batch kept of step {batch.step} is not compared: {fault}")
+            return
         if any(header.get("is_overwritten") or ()):
             self._note(f"the script wrote into its batch of step {batch.step} before it could be kept: not compared")
             return

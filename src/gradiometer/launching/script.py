@@ -30,6 +30,9 @@ from gradiometer.launching.package_import import ImportWatch
 
 _COMPILED_HEADER_BYTES = 16
 
+MAX_SCRIPT_BYTES = 64 * 2**20
+"""Longest script that is read: a name may lead to a device that never ends."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -75,11 +78,19 @@ def _execute(target: Target) -> None:
         _execute_module(target.module, target.arguments)
         return
     script = Path(str(target.script))
-    importer = pkgutil.get_importer(str(script.absolute())) if script.exists() else None
+    importer = pkgutil.get_importer(str(script.absolute())) if is_there(script) else None
     if importer is not None:
         _execute_archive(str(target.script), importer, target.arguments)
     else:
         _execute_file(str(target.script), target.arguments)
+
+
+def is_there(script: Path) -> bool:
+    """Whether a name leads anywhere; one that no file can have does not."""
+    try:
+        return script.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _execute_file(script: str, arguments: tuple[str, ...]) -> None:
@@ -100,12 +111,14 @@ def _execute_file(script: str, arguments: tuple[str, ...]) -> None:
 def _read_script(script: str) -> bytes:
     path = Path(script)
     try:
-        source = path.read_bytes()
+        source = read_source(path)
     except FileNotFoundError:
         raise ScriptError(f"There is no script {script!r} in {Path.cwd()}: check the path.") from None
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise ScriptError(f"The script {script!r} can't be read ({reason}): name a file that you may read.") from None
+    if len(source) > MAX_SCRIPT_BYTES:
+        raise ScriptError(f"{script!r} is too large for a script: name a training script (.py).")
     if path.suffix == ".ipynb":
         raise ScriptError(
             f"{script!r} is a notebook, not a script: convert it (jupyter nbconvert --to script {script}), "
@@ -114,6 +127,16 @@ def _read_script(script: str) -> bytes:
     if b"\0" in source and not source.startswith(importlib.util.MAGIC_NUMBER):
         raise ScriptError(f"{script!r} is not Python (it holds binary data): name a training script (.py).")
     return source
+
+
+def read_source(path: Path) -> bytes:
+    """The bytes of a script, no more than one byte beyond those that it may have.
+
+    Raises:
+        OSError: It can't be read.
+    """
+    with path.open("rb") as file:
+        return file.read(MAX_SCRIPT_BYTES + 1)
 
 
 def _execute_archive(script: str, importer: Any, arguments: tuple[str, ...]) -> None:

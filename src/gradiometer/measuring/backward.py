@@ -101,15 +101,15 @@ def announcing_grad(original: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(original)
     def grad(outputs: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if not asked or under_way.is_inside or is_differentiated_again(args, kwargs):
+        if not asked or under_way.is_inside:
             return original(outputs, inputs, *args, **kwargs)
         # `model.parameters()` can be gone through only once.
         inputs = inputs if isinstance(inputs, (Tensor, list, tuple, dict)) else as_tuple(inputs)
-        present = [listener for listener in asked if listener.wants_gradients_of(tensors_of(inputs))]
+        present, starts = who_wants(outputs, inputs, args, kwargs)
         if not present:
             return original(outputs, inputs, *args, **kwargs)
         for listener in present:
-            listener.before_gradients(tensors_of(outputs))
+            listener.before_gradients(starts)
         under_way.is_inside = True
         gradients: Any = ()
         try:
@@ -117,11 +117,37 @@ def announcing_grad(original: Callable[..., Any]) -> Callable[..., Any]:
             return gradients
         finally:
             under_way.is_inside = False
-            pairs = pairs_of(inputs, gradients)
+            try:
+                pairs = pairs_of(inputs, gradients)
+            except Exception as error:
+                blame(error)
+                pairs = ()
             for listener in present:
                 listener.after_gradients(pairs)
 
     return grad
+
+
+def who_wants(
+    outputs: Any, inputs: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[GradientListener], tuple[Tensor, ...]]:
+    """Who is to be told of a pass whose gradients are handed back, and from which tensors it starts."""
+    try:
+        if is_differentiated_again(args, kwargs):
+            return [], ()
+        wanted = tensors_of(inputs)
+        return [listener for listener in asked if listener.wants_gradients_of(wanted)], tensors_of(outputs)
+    except Exception as error:
+        blame(error)
+        return [], ()
+
+
+def blame(error: Exception) -> None:
+    """End the measuring of those who are asked, for a fault of ours before any of them was told."""
+    for listener in tuple(asked):
+        guard = getattr(listener, "guard", None)
+        if guard is not None:
+            guard.fail(error)
 
 
 def is_differentiated_again(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

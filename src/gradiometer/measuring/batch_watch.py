@@ -232,9 +232,13 @@ class BatchWatch:
                 with torch.no_grad(), torch._C.DisableTorchFunction():
                     batch.samples += [part for tensor in call.tensors().values() for part in sampled(tensor)]
 
-    def watches(self, module: nn.Module) -> bool:
-        """Whether a call of this module is of interest now."""
-        return self.is_open and id(module) in self._names
+    def note_if_watched(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """The same where a call of this module is of interest now."""
+        try:
+            if self.is_open and id(module) in self._names:
+                self.note(module, args, kwargs)
+        except Exception as error:
+            self.guard.fail(error)
 
 
 def wrap_class(kind: type[nn.Module]) -> Watches:
@@ -251,8 +255,7 @@ def wrap_class(kind: type[nn.Module]) -> Watches:
         # Asked first: a graph that this becomes part of must not depend on whether the step is looked at.
         if not torch.compiler.is_compiling() and torch.is_grad_enabled():
             for watch in watches:
-                if watch.watches(module):
-                    watch.note(module, args, kwargs)
+                watch.note_if_watched(module, args, kwargs)
         if original is not None:
             return original(module, *args, **kwargs)
         return super(kind, module).__call__(*args, **kwargs)  # type: ignore[misc]
@@ -267,7 +270,9 @@ def leave_class(kind: type[nn.Module], watch: BatchWatch) -> None:
 
     Where somebody else has put a function around ours that one stays, and calls ours, which tells nobody.
     """
-    ours, original, watches = wrapped[kind]
+    ours, original, watches = wrapped.get(kind, (None, None, Watches()))
+    if watch not in watches:
+        return  # a fault came before it was added
     watches.remove(watch)
     if watches:
         return

@@ -189,10 +189,12 @@ class OutputHook:
     def __call__(self, gradients: tuple[Tensor | None, ...]) -> None:
         """Measure the gradient that the node is about to hand on."""
         watch, gradient = self.watch, gradients[self.number]
-        backward_pass = watch.current_pass()
-        if backward_pass is None or gradient is None or watch.guard.is_broken:
+        if gradient is None or watch.guard.is_broken:
             return
         with watch.guard, torch._C.DisableTorchFunction():
+            backward_pass = watch.current_pass()
+            if backward_pass is None:
+                return
             watch.has_output(self.call, backward_pass, gradient, hands_on_its_input=self.hands_on_its_input)
 
 
@@ -217,10 +219,12 @@ class InputHook:
     def __call__(self, input_gradients: tuple[Tensor | None, ...], output_gradients: tuple[Tensor | None, ...]) -> None:
         """Measure the gradient that the node has handed on."""
         watch, gradient = self.watch, input_gradients[self.number]
-        backward_pass = watch.current_pass()
-        if backward_pass is None or gradient is None or watch.guard.is_broken:
+        if gradient is None or watch.guard.is_broken:
             return
         with watch.guard, torch._C.DisableTorchFunction():
+            backward_pass = watch.current_pass()
+            if backward_pass is None:
+                return
             if self.parts is not None:
                 arrived = self.parts.setdefault(backward_pass, [])
                 arrived.append(gradient.detach())

@@ -13,6 +13,7 @@ import gc
 import sys
 import warnings
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -39,6 +40,24 @@ def has_compiled_twin(module: nn.Module) -> bool:
         return False
     # Looked for among what holds the module: going through all objects in Python takes 0.3 s in a great program.
     return any(type(holder) is dict and holder.get("_orig_mod") is module for holder in gc.get_referrers(module))
+
+
+def is_anything_compiled() -> bool:
+    """Whether a module or a function that `torch.compile` was given is still there; goes through all objects."""
+    if "torch._dynamo" not in sys.modules:
+        return False
+    return any(is_made_by_compiling(thing) for thing in gc.get_objects())
+
+
+def is_made_by_compiling(thing: Any) -> bool:
+    """Whether something is what `torch.compile` or `Module.compile` makes; torch's own parts do not count."""
+    kind = type(thing)
+    if issubclass(kind, nn.Module):
+        return "_orig_mod" in vars(thing).get("_modules", ()) or vars(thing).get("_compiled_call_impl") is not None
+    if kind is not FunctionType or not hasattr(thing, "_torchdynamo_orig_callable"):
+        return False
+    is_torchs_own = str(thing.__module__).partition(".")[0] == "torch"
+    return not is_torchs_own and not hasattr(thing, "_torchdynamo_disable")
 
 
 class CompileWatch:

@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gradiometer.measuring.exact_format import exact_format
+
 FloatArray = NDArray[np.float64]
 
 
@@ -66,10 +68,5 @@ class CopyBehind:
 
 def join_elements(tensors: Sequence[Tensor]) -> Tensor:
     """Elements of some tensors of one device, in the widest format that it has, one after the other."""
-    widest = widest_format(tensors[0].device)
+    widest = exact_format(tensors[0].device)
     return torch.cat([tensor.detach().reshape(-1).to(widest) for tensor in tensors])
-
-
-def widest_format(device: torch.device) -> torch.dtype:
-    """The widest real format that a device has."""
-    return torch.float32 if device.type == "mps" else torch.float64

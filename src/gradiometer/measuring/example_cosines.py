@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from gradiometer.measuring.autocast import without_autocast
 from gradiometer.measuring.collecting import FloatArray
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.gradient_directions import Directions, add_gradients, inner_products
 from gradiometer.measuring.per_example import LayerUse, take_examples
 
@@ -54,7 +55,7 @@ def products_with_batch(uses: Sequence[LayerUse], parameters: Sequence[nn.Parame
         else:
             found = {id(parameter): products_of_sum(scaled, parameter) for parameter in parameters}
         return {
-            key: BatchProducts(one.with_batch.double() * scale**2, one.batch_square.double() * scale**2)
+            key: BatchProducts(one.with_batch.to(scale) * scale**2, one.batch_square.to(scale) * scale**2)
             for key, one in found.items()
         }
 
@@ -63,7 +64,8 @@ def products_of_sum(uses: Sequence[LayerUse], parameter: nn.Parameter) -> BatchP
     """One parameter's products, by the batch's gradient."""
     total, own, count = Directions(dtype_of(uses[0])), {"": parameter}, len_of(uses[0])
     add_gradients(total, None, uses, own, torch.ones(count, device=uses[0].output_gradient.device))
-    square = torch.linalg.vector_norm(total.sums[None][""], dtype=torch.float64).square()
+    sums = total.sums[None][""]
+    square = torch.linalg.vector_norm(sums, dtype=exact_format(sums.device)).square()
     return BatchProducts(inner_products(total, uses, own)[:, 0], square)
 
 
@@ -75,9 +77,9 @@ def products_of_pairs(use: LayerUse, parameters: Sequence[nn.Parameter]) -> dict
     activation_scale = scale_of(source)
     flat = source.reshape(-1, source.shape[-1]) / activation_scale.to(source.dtype)
     errors = gradient.reshape(-1, gradient.shape[-1])
-    pairs = ((errors @ errors.T) * (flat @ flat.T)).sum(1, dtype=torch.float64)
+    pairs = ((errors @ errors.T) * (flat @ flat.T)).sum(1, dtype=exact_format(flat.device))
     with_batch = pairs.reshape(len(source), positions).sum(1) * activation_scale**2
-    of_bias = (summed @ summed.sum(0)).double()
+    of_bias = (summed @ summed.sum(0)).to(with_batch.dtype)
     found = {"weight": with_batch, "bias": of_bias}
     held = {id(value): name for name, value in use.module._parameters.items()}
     return {
@@ -96,10 +98,10 @@ def has_few_positions(use: LayerUse) -> bool:
 
 
 def scale_of(values: Tensor) -> Tensor:
-    """Greatest absolute value, float64; 1 where all are zero or there is none."""
+    """Greatest absolute value, in the widest format; 1 where all are zero or there is none."""
     if values.numel() == 0:
-        return torch.ones((), dtype=torch.float64, device=values.device)
-    greatest = values.abs().amax().double()
+        return torch.ones((), dtype=exact_format(values.device), device=values.device)
+    greatest = values.abs().amax().to(exact_format(values.device))
     return torch.where(greatest > 0.0, greatest, 1.0)
 
 

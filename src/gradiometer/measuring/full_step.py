@@ -21,7 +21,8 @@ from gradiometer.measuring.backward import Pairs
 from gradiometer.measuring.collecting import Collector
 from gradiometer.measuring.compiled import EagerStance, remove_whole
 from gradiometer.measuring.copying_behind import CopyBehind
-from gradiometer.measuring.guarding import Guard, is_traced, is_transformed
+from gradiometer.measuring.guarding import Guard, contained, is_traced, is_transformed
+from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS
 from gradiometer.measuring.loss_watch import LossWatch
 from gradiometer.measuring.losses import LossBook, LossEntries
 from gradiometer.measuring.observing import Memory, StepObserver
@@ -83,7 +84,7 @@ class FullStep:
         self.parameters = ParameterWatch()
         self.memory = Memory({}, set(), {}, {}, {})
         self.latest = Latest()
-        self.notes: list[str] = []
+        self.notes: list[str] = [] if TELLS_OF_HOOKS else [OLD_TORCH_NOTE]
         self.when_hooked: Callable[[], None] | None = None
         self.share: Callable[..., Snapshot | None] | None = None
         self.settling = Settling()
@@ -139,16 +140,20 @@ class FullStep:
     def abandon(self) -> None:
         """Give the step under way up."""
         self.is_active = False
-        self.turns.abandon()
-        self._end_hooks()
+        try:
+            self.turns.abandon()
+        finally:
+            self._end_hooks()
 
     def _end_hooks(self) -> None:
         while self._handles:
-            remove_whole(self._handles.pop())
+            remove_whole(self._handles[-1])
+            self._handles.pop()
         self.stance.release("full step")
         if self.observer is not None:
             self.observer.close()
 
+    @contained
     def before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """Global forward pre-hook of a full step."""
         observer = self.observer
@@ -171,6 +176,7 @@ class FullStep:
             return observer.is_resumable(module)
         return self.thread.is_here(claims=torch.is_grad_enabled() and id(module) in self.memory.root_ids)
 
+    @contained
     def _after_module(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:
         # After a forward that failed torch leaves the keyword arguments out, whatever was asked for.
         kwargs, output = rest if len(rest) == 2 else ({}, rest[0])

@@ -7,9 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from gradiometer.activations import FUNCTION_ACTIVATIONS, Activation, activation_of
+from gradiometer.measuring.compiled import remove_whole
 
 OTHER_FUNCTIONS = (
     "linear",
@@ -138,12 +141,38 @@ class FunctionWatch(TorchFunctionMode):
     def __init__(self, observe: Callable[[str, Any, tuple[Any, ...], dict[str, Any]], Any]) -> None:
         super().__init__()
         self.observe = observe
+        self._depth = 0
+        self._is_left = False
+        self._waiting: RemovableHandle | None = None
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         """Make one call, observed where it is one of `FUNCTIONS`."""
         name = FUNCTIONS.get(func)
-        if name is None:
+        if name is None or self._is_left:
             return func(*args, **(kwargs or {}))
-        return self.observe(name, func, args, kwargs or {})
+        self._depth += 1
+        try:
+            return self.observe(name, func, args, kwargs or {})
+        finally:
+            self._depth -= 1
+
+    def leave(self) -> None:
+        """Leave the mode, also amid a call that it observes.
+
+        Torch has put it aside for such a call, and will put it back on top of the others: to leave it at once would
+        take another mode away, maybe the one that a script's default device is. It is left when the module ends whose
+        forward makes the call; until then it observes nothing.
+        """
+        if not self._depth:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        elif not self._is_left:
+            self._is_left = True
+            self._waiting = register_module_forward_hook(self._leave_later, always_call=True)
+
+    def _leave_later(self, module: Any, args: Any, output: Any) -> None:
+        if self._waiting is not None and not self._depth:
+            remove_whole(self._waiting)
+            self._waiting = None
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]

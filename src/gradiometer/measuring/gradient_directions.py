@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.gradient_factors import Factors
 from gradiometer.measuring.per_example import PER_EXAMPLE, LayerUse, take_examples
 
@@ -73,7 +74,8 @@ def inner_products(directions: Directions, uses: Sequence[LayerUse], measured: M
     first = uses[0]
     count = first.output_gradient.shape[first.batch_axis]
     order = [directions.sums[label] for label in directions.classes()]
-    found = torch.zeros(count, len(order), dtype=torch.float64, device=first.output_gradient.device)
+    device = first.output_gradient.device
+    found = torch.zeros(count, len(order), dtype=exact_format(device), device=device)
     for name, rows, share in shares_of(uses, measured):
         for column, sums in enumerate(order):
             found[rows, column] += product_with(share, sums[name])

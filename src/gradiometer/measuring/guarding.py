@@ -1,12 +1,14 @@
 """Times what gradiometer does inside a training, and keeps its faults out of it."""
 
 import contextlib
+import functools
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
 from types import CodeType, FrameType, TracebackType
+from typing import Any
 
 import torch
 
@@ -60,6 +62,26 @@ class Guard:
         if not self.is_broken:
             self.is_broken = True
             self.on_fault("".join(traceback.format_exception(error)))
+
+
+def contained(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Keep the errors of a method inside: they end the measuring, and its caller is given None.
+
+    For what torch or a script calls, where not everything that is done is timed by the guard.
+
+    Args:
+        method: A method of something with a `guard`.
+    """
+
+    @functools.wraps(method)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:
+            self.guard.fail(error)
+            return None
+
+    return run
 
 
 def is_traced() -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -103,13 +103,16 @@ def read_batch(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
     Raises:
         OSError: It can't be read.
-        ValueError: Its header is not what it should be.
+        ValueError: It is no such file, or its header is not what it should be.
     """
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
-    header = json.loads(metadata.get("gradiometer", "null"))
-    if not isinstance(header, dict):
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        header = json.loads(metadata.get("gradiometer", "null"))
+    except (SafetensorError, RecursionError) as error:
+        raise ValueError(f"{path} is no file of kept tensors ({error})") from error
+    if not isinstance(header, dict) or not isinstance(header.get("is_overwritten", []), list):
         raise ValueError(f"{path} has no header of gradiometer's")
     return tensors, header
 

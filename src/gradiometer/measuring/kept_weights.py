@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -62,8 +63,12 @@ def differing(path: Path, moment: Mapping[str, Tensor]) -> list[str]:
 
     Raises:
         OSError: The file can't be read.
+        ValueError: It is no such file.
     """
-    kept = load_file(path)
+    try:
+        kept = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no file of kept tensors ({error})") from error
     with torch.no_grad():
         return [
             name

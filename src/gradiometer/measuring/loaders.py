@@ -33,11 +33,15 @@ ITERATOR = dataloader._BaseDataLoaderIter
 class LoaderWatch:
     """Remembers which indices the batches of a step were drawn with.
 
+    Args:
+        on_fault: Called with an error met amid a script's use of its loader.
+
     Attributes:
         is_noting: Batches that are handed out now are remembered until `forget`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_fault: Callable[[Exception], None]) -> None:
+        self.on_fault = on_fault
         self.is_noting = False
         self._drawn: weakref.WeakKeyDictionary[Any, deque[Any]] = weakref.WeakKeyDictionary()
         self._batches: deque[tuple[Indices, list[Tensor]]] = deque(maxlen=KEPT_BATCHES)
@@ -113,13 +117,21 @@ listening: list[LoaderWatch] = []
 """Who listens; almost always one."""
 
 
+def tell(what: Callable[[LoaderWatch], None]) -> None:
+    """Tell everybody who listens; what goes wrong with one of them is theirs, and the script's loader goes on."""
+    for watch in tuple(listening):
+        try:
+            what(watch)
+        except Exception as error:
+            watch.on_fault(error)
+
+
 def announcing_epoch(original: Callable[..., Any]) -> Callable[..., Any]:
     """Make what stands in for the method that begins an epoch."""
 
     @functools.wraps(original)
     def begin(iterator: Any, *args: Any, **kwargs: Any) -> Any:
-        for watch in tuple(listening):
-            watch.note_epoch(iterator)
+        tell(lambda watch: watch.note_epoch(iterator))
         return original(iterator, *args, **kwargs)
 
     return begin
@@ -131,8 +143,7 @@ def announcing_indices(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def draw(iterator: Any) -> Any:
         indices = original(iterator)
-        for watch in tuple(listening):
-            watch.note_indices(iterator, indices)
+        tell(lambda watch: watch.note_indices(iterator, indices))
         return indices
 
     return draw
@@ -144,8 +155,7 @@ def announcing_batch(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def give(iterator: Any) -> Any:
         batch = original(iterator)
-        for watch in tuple(listening):
-            watch.note(iterator, batch)
+        tell(lambda watch: watch.note(iterator, batch))
         return batch
 
     return give

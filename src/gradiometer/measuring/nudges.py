@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from gradiometer.errors import SettingsError
 from gradiometer.measuring.calls import first_tensor
 from gradiometer.measuring.collecting import batch_size_of, tensors_in
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.layer_readings import (
     Forward,
     RandomState,
@@ -243,4 +244,4 @@ def array_of(tensor: Tensor) -> FloatArray:
 
 def wide(tensor: Tensor) -> torch.dtype:
     """Format to sum a tensor's values in: float32 at least, float64 where the device has it."""
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
+    return exact_format(tensor.device)

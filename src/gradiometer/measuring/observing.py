@@ -18,7 +18,7 @@ from gradiometer.measuring.calls import (
 )
 from gradiometer.measuring.collecting import Batches, Collector
 from gradiometer.measuring.functions import FunctionWatch, function_activation, function_dropped_share, is_in_place
-from gradiometer.measuring.guarding import Guard, call_site, is_transformed
+from gradiometer.measuring.guarding import Guard, call_site, contained, is_transformed
 from gradiometer.measuring.hidden_calls import FusedCall, HiddenCalls, HiddenLayers, forwarding_module
 from gradiometer.measuring.inputs import InputStats, describe_input
 from gradiometer.measuring.layers import ModuleRecord, describe_module, fans_of, slope_parameters, unit_axis
@@ -179,21 +179,25 @@ class StepObserver:
 
     def around_function(self, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Make a functional call; measured unless an opaque module makes it."""
-        owner = self.memory.modules[id(self.stack[-1][0])] if self.stack else None
-        is_watched = owner is not None and not owner.is_opaque and torch.is_grad_enabled() and not self.guard.is_broken
-        if not is_watched or len(self.calls) >= MOST_CALLS or is_transformed():
-            return function(*args, **kwargs)
-        call: Call | None = None
-        with self.guard, torch._C.DisableTorchFunction():
-            assert owner is not None
-            path = owner.name if id(owner.module) not in self.memory.root_ids else ""
-            layer = self._numbered(f"{path}.{name}" if path else name)
-            call = self._open_call(layer, is_block=False, args=(args, kwargs))
+        call = self._start_function(name, args, kwargs)
         output = function(*args, **kwargs)
-        with self.guard, torch._C.DisableTorchFunction():
-            if call is not None:
+        if call is not None and not self.guard.is_broken:
+            with self.guard, torch._C.DisableTorchFunction():
                 self._finish_function(call, name, function, args, kwargs, output)
         return output
+
+    @contained
+    def _start_function(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        owner = self.memory.modules[id(self.stack[-1][0])] if self.stack else None
+        if owner is None or owner.is_opaque or not torch.is_grad_enabled() or self.guard.is_broken:
+            return None
+        if len(self.calls) >= MOST_CALLS or is_transformed():
+            return None
+        with self.guard, torch._C.DisableTorchFunction():
+            path = owner.name if id(owner.module) not in self.memory.root_ids else ""
+            layer = self._numbered(f"{path}.{name}" if path else name)
+            return self._open_call(layer, is_block=False, args=(args, kwargs))
+        return None
 
     def _finish_function(
         self, call: Call, name: str, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
@@ -282,9 +286,9 @@ class StepObserver:
             self._function_watch.__enter__()  # type: ignore[no-untyped-call]
 
     def _end_root(self) -> None:
-        watch, self._function_watch = self._function_watch, None
-        if self._fused_call.let_go() is None and watch is not None:
-            watch.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+        if self._fused_call.let_go() is None and self._function_watch is not None:
+            self._function_watch.leave()
+        self._function_watch = None
         self._hidden_calls.end()
         self._resumed_root = None
 

@@ -144,10 +144,10 @@ class ParameterWatch:
             found.gradient_version = version_of(gradients[key])
             found.clipped_norm = found.gradient_norm
 
-    def before_update(self, optimizer: Optimizer) -> None:
-        """Measure what an optimizer is about to use: gradients again where they were changed, and weights."""
-        groups = {id(tensor): group for group, tensor in members(optimizer)}
-        gradients = {key: gradient for key, gradient in self.gradients().items() if key in groups}
+    def measure_used(self, optimizer: Optimizer) -> None:
+        """Measure the gradients that an optimizer is about to use: again where they were changed since backward."""
+        held = {id(tensor) for _, tensor in members(optimizer)}
+        gradients = {key: gradient for key, gradient in self.gradients().items() if key in held}
         self._reduce_gradients(
             {key: gradient for key, gradient in gradients.items() if self.found[key].gradient_norm is None}
         )
@@ -158,7 +158,12 @@ class ParameterWatch:
         }
         for key, (norm, _) in zip(clipped, reduce_to_norms(list(clipped.values())), strict=True):
             self.found[key].clipped_norm = norm
-        known = [self.watched[key] for key in groups if key in self.watched]
+
+    def before_update(self, optimizer: Optimizer) -> bool:
+        """Measure the weights that an optimizer is about to move, and note how; False where that is done already."""
+        groups = {id(tensor): group for group, tensor in members(optimizer)}
+        held = [self.watched[key] for key in groups if key in self.watched]
+        known = [watched for watched in held if self.found[id(watched.tensor)].sampled_weights is None]
         for watched in known:
             found, group = self.found[id(watched.tensor)], groups[id(watched.tensor)]
             found.learning_rate, found.weight_decay = plain_rate(group.get("lr")), plain_rate(group.get("weight_decay"))
@@ -166,6 +171,7 @@ class ParameterWatch:
         if self.looks_for_twins:
             self.measure_twins(known)
             self._measure_left_out()
+        return bool(known)
 
     def measure_twins(self, known: Iterable[Watched] | None = None) -> None:
         """Look for units with equal weights, in these parameters or in all."""

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from gradiometer.measuring.autocast import without_autocast
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.gradient_factors import MOST_ELEMENTS, Factors, WeightSum, square_sums, unfold_positions
 
 
@@ -259,7 +260,7 @@ def measure_group(group: SharingUses, loss_divisor: float) -> dict[nn.Parameter,
     count, device = batch_size(group.uses[0]), group.uses[0].output_gradient.device
     step = max(1, MOST_ELEMENTS // max(sum(elements_per_example(use) for use in group.uses), 1))
     if count == 0:
-        return {parameter: torch.zeros(0, dtype=torch.float64, device=device) for parameter in group.parameters}
+        return {parameter: torch.zeros(0, dtype=exact_format(device), device=device) for parameter in group.parameters}
     if is_single_vector(group):
         return measure_single_vectors(group.uses[0], loss_divisor)
     pieces: dict[nn.Parameter, list[Tensor]] = {}
@@ -282,7 +283,8 @@ def measure_single_vectors(use: LayerUse, loss_divisor: float) -> dict[nn.Parame
     """Measure a `Linear` whose gradients of one example are a product of two vectors: their norms multiply."""
     with torch.no_grad():
         values = (use.input.detach(), use.output_gradient)
-        source, gradient = (torch.linalg.vector_norm(one, dim=1, dtype=torch.float64).square_() for one in values)
+        exact = exact_format(use.output_gradient.device)
+        source, gradient = (torch.linalg.vector_norm(one, dim=1, dtype=exact).square_() for one in values)
         gradient *= loss_divisor**2
         found = {"weight": source.mul_(gradient), "bias": gradient}
     parameters = use.module._parameters
@@ -381,11 +383,11 @@ def greatest_values(tensors: Sequence[Tensor]) -> Tensor:
     found = []
     for tensor in tensors:
         if not tensor.is_floating_point() or tensor.numel() == 0:
-            found.append(torch.ones(len(tensor), dtype=torch.float64, device=tensor.device))
+            found.append(torch.ones(len(tensor), dtype=exact_format(tensor.device), device=tensor.device))
         else:
             # amax of the last axis is vectorised; aminmax of one axis is not, by a factor of 20.
             flat = tensor.reshape(len(tensor), -1)
-            found.append(torch.maximum(flat.amax(1), -flat.amin(1)).double())
+            found.append(torch.maximum(flat.amax(1), -flat.amin(1)).to(exact_format(tensor.device)))
     if not found:
         return torch.ones((), dtype=torch.float64)
     greatest = torch.stack(found).amax(0)

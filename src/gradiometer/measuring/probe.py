@@ -20,20 +20,20 @@ from gradiometer.measuring.compiled import is_compiled
 from gradiometer.measuring.dear import DEAR_MEASUREMENTS
 from gradiometer.measuring.every_step import EveryStep
 from gradiometer.measuring.full_step import FullStep
-from gradiometer.measuring.guarding import Guard, call_site
+from gradiometer.measuring.guarding import Guard, call_site, contained
 from gradiometer.measuring.layers import records_of
 from gradiometer.measuring.losses import LossEntries
 from gradiometer.measuring.parameters import members, names_of, plain_rate
 from gradiometer.measuring.ranks import unwrapped
 from gradiometer.measuring.ranks_teamwork import Teamwork
-from gradiometer.measuring.rounds import Rounds
+from gradiometer.measuring.rounds import Rounds, no_optimizer
 from gradiometer.measuring.scaling import ScaleWatch
 from gradiometer.measuring.sink import Sink
 from gradiometer.measuring.snapshot import row_count_of, total_norms
 from gradiometer.measuring.step_clock import StepClock
 from gradiometer.measuring.training_thread import TrainingThread
 from gradiometer.measuring.turns import Turns
-from gradiometer.measuring.update_hooks import UpdateHooks
+from gradiometer.measuring.update_hooks import StepArguments, UpdateHooks, when_gradients_are_there
 from gradiometer.schema import Event, Snapshot
 
 TIMED_ROUNDS = 64
@@ -46,7 +46,7 @@ class Probe:
     Args:
         sink: Where measurements go.
         budget: When to measure.
-        after_step: Called with the index of every step that has ended; what it raises goes to the script.
+        after_step: Called with the index of every step that has ended; what it raises goes to the script, save errors.
         dear: Dear measurements that take turns on full steps, keys of `DEAR_MEASUREMENTS`.
     """
 
@@ -68,10 +68,10 @@ class Probe:
         self.is_attached = False
         self.updates_by_hand = False
         self.fingerprint: str | None = None
-        self.scaling = ScaleWatch(self._after_scaler_update)
+        self.scaling = ScaleWatch(self._after_scaler_update, self.guard.fail)
         self.thread = TrainingThread()
         self.batches = BatchWatch(self.guard, self.thread)
-        self.turns = Turns(dear, budget)
+        self.turns = Turns(dear, budget, on_fault=self.guard.fail)
         self.full_step = FullStep(self.guard, self.thread, sink, self.scaling, self.turns)
         self.teamwork = Teamwork(sink, budget, self.full_step.notes, lambda: self.step)
         self.parameters = self.full_step.parameters
@@ -113,6 +113,7 @@ class Probe:
         """Measure nothing but for another process, which writes."""
         self._join_team()
 
+    @contained
     def meet_compiled(self) -> None:
         """Something is compiled, and a module hook would be compiled in."""
         self.full_step.meet_compiled()
@@ -155,26 +156,25 @@ class Probe:
     def detach(self) -> None:
         """Take every hook away; a step that is not finished is not recorded."""
         self.rest()
-        self.turns.close()
-        self._updates.stop()
+        for end in (self.turns.close, self._updates.stop):
+            with self.guard:
+                end()
 
     def rest(self) -> None:
         """Measure no more; may be called amid an optimizer's step, whose hooks stay and do nothing."""
         if self.is_attached:
             self.is_attached = False
-            self.teamwork.leave("has ended its measuring")
-            self.full_step.abandon()
-            self.batches.stop()
-            stop_listening(self)
-            self.scaling.stop()
-            with self.guard:
-                self.full_step.settling.flush()
-                self.every_step.flush()
+            leave: Callable[[], None] = lambda: self.teamwork.leave("has ended its measuring")  # noqa: E731
+            ends = (leave, self.full_step.abandon, self.batches.stop, lambda: stop_listening(self), self.scaling.stop)
+            for end in (*ends, self.full_step.settling.flush, self.every_step.flush):
+                with self.guard:  # each for itself: the fault of one must not leave the hooks of another behind
+                    end()
 
     def _fail(self, text: str) -> None:
-        self.teamwork.leave(f"met a fault of gradiometer's own: {text.strip().splitlines()[-1]}")
-        self.rest()
         self.sink.add_event(Event(self.step, "fault", text))
+        with self.guard:
+            self.teamwork.leave(f"met a fault of gradiometer's own: {text.strip().splitlines()[-1]}")
+        self.rest()
 
     def _start_event(self) -> None:
         """Begin a step that is watched or measured in full."""
@@ -231,11 +231,13 @@ class Probe:
         watched, some = self.parameters.watched, inputs[:: 1 + len(inputs) // 16]
         return 2 * sum(id(tensor) in watched for tensor in some) > len(some)
 
+    @contained
     def before_backward(self, tensors: tuple[Tensor, ...]) -> None:
         """A backward pass starts: note its loss, and in a full step find the trunk."""
         self._trains_by_backward = True
         self._before_pass(tensors)
 
+    @contained
     def before_gradients(self, tensors: tuple[Tensor, ...]) -> None:
         """The same where the script is handed the gradients."""
         self._before_pass(tensors, is_handed_back=True)
@@ -253,10 +255,12 @@ class Probe:
                     self.turns.after_update(None)
                 self.full_step.before_backward(site, tensors, is_handed_back=is_handed_back)
 
+    @contained
     def after_backward(self) -> None:
         """A backward pass has ended: measure gradients before anybody clips them."""
         self.after_gradients(())
 
+    @contained
     def after_gradients(self, gradients: Pairs) -> None:
         """The same where they were handed to the script."""
         if not self.thread.is_here():
@@ -267,19 +271,33 @@ class Probe:
             self.updates_by_hand = True
             self._end_step(None)
 
+    @contained
     def _after_scaler_update(self) -> None:
         """A gradient scaler was updated; where no optimizer has stepped since a loss was scaled, it left a step out."""
         if self.scaling.has_scaled and self.is_attached and self.optimizers:
             self._end_step(None, is_skipped=True)
 
-    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
+    @contained
+    def _before_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> StepArguments | None:
+        if self.full_step.is_active:
+            self._measure_used(optimizer, has_gradients=False)
+        elif self.step or self.is_attached:
+            return None
+        # The first forward may come amid the first step, in its closure, and the probe be attached only then.
+        return when_gradients_are_there(args, kwargs, lambda: self._measure_used(optimizer, has_gradients=True))
+
+    def _measure_used(self, optimizer: Optimizer, *, has_gradients: bool) -> None:
+        """Measure what an optimizer steps with: weights at once, gradients where they are there."""
         if self.full_step.is_active and self._is_mine(optimizer):
             with self.guard:
                 if self.parameters.has_shapeless:
                     self._watch_parameters()
-                self.parameters.before_update(optimizer)
-                self.turns.before_update(optimizer)
+                if self.parameters.before_update(optimizer):
+                    self.turns.before_update(optimizer)
+                if has_gradients:
+                    self.parameters.measure_used(optimizer)
 
+    @contained
     def _after_update(self, optimizer: Optimizer, args: Any, kwargs: Any) -> None:
         if not self.is_attached:
             return
@@ -379,7 +397,3 @@ class Probe:
         # What is handed on later took its time by now.
         seconds += (perf_counter() - started, self.clock.measuring_seconds)
         return row_count_of(self.full_step.latest.snapshot)
-
-
-def no_optimizer() -> None:
-    """Stand for the one optimizer of a run that has none, or several."""

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from gradiometer.measuring.exact_format import exact_format
+
 State = tuple[Tensor, Tensor | None]
 """Hidden state and (LSTM) cell state, or the gradients at them."""
 
@@ -118,8 +120,9 @@ class Arranged:
         )
 
     def squared_norms(self, states: Tensor, *, is_reverse: bool) -> Tensor:
-        """Squared norms of gradients at states (time batch features): by time step, then by steps back; float64."""
-        norms: Tensor = torch.linalg.vector_norm(states, dim=-1, dtype=torch.float64) * self.scale.double()
+        """Squared norms of gradients at states (time batch features): by time step, then by steps back."""
+        exact = exact_format(states.device)
+        norms: Tensor = torch.linalg.vector_norm(states, dim=-1, dtype=exact) * self.scale.to(exact)
         squares = norms.square()
         by_time = squares.sum(1)
         if is_reverse:

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.reductions_defined import SQUARE_COLUMNS, Reduction, SquareTable, Table, reduce_plainly
 from gradiometer.measuring.reductions_in_blocks import reduce_in_blocks, square_in_blocks
 
@@ -32,6 +33,14 @@ def reduction_for(device_type: str) -> Reduction:
     if device_type == "cuda" and find_spec("triton") is None:
         return reduce_plainly
     return REDUCTIONS.get(device_type, reduce_plainly)
+
+
+def note_on_device(device: torch.device) -> str:
+    """What the coverage says of a device that has no reduction of its own; empty for one that has."""
+    if reduction_for(device.type) is not reduce_plainly:
+        return ""
+    precision = "" if exact_format(device) == torch.float64 else ", without float64"
+    return f"{device.type}: measured by plain torch{precision}"
 
 
 def reduce_tensors(tensors: Sequence[Tensor]) -> Table:

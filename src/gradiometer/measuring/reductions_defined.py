@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gradiometer.measuring.exact_format import exact_format
+
 SQUARE_SUM, GREATEST, ZERO_COUNT, NONFINITE_COUNT = range(4)
 """Columns of a table."""
 
@@ -57,7 +59,7 @@ def reduce_plainly(tensors: Sequence[Tensor]) -> Table:
 
 def reduce_one(tensor: Tensor) -> Float[Tensor, "4"]:
     """One row of the table."""
-    exact = torch.float32 if tensor.device.type == "mps" else torch.float64
+    exact = exact_format(tensor.device)
     values = flat_values(tensor)
     pieces = [reduce_piece(piece, exact) for piece in torch.split(values, PIECE_SIZE) if piece.numel()]
     row = torch.zeros(COLUMN_COUNT, dtype=exact, device=tensor.device)
@@ -73,7 +75,7 @@ def reduce_piece(values: Tensor, exact: torch.dtype) -> Float[Tensor, "4"]:
     """One row of the table for a piece of a tensor that is not empty."""
     if values.is_complex():
         is_finite, is_zero = torch.isfinite(values), values == 0
-        magnitudes = values.to(torch.complex128).abs()
+        magnitudes = (values.to(torch.complex128) if exact == torch.float64 else values).abs()
     else:
         magnitudes = values.to(exact).abs()
         is_finite, is_zero = torch.isfinite(magnitudes), magnitudes == 0

@@ -52,3 +52,7 @@ class Rounds:
 def alive(reference: "weakref.ref[Optimizer] | None") -> Optimizer | None:
     """What a reference refers to; None where there is none or it is gone."""
     return None if reference is None else reference()
+
+
+def no_optimizer() -> None:
+    """Stand for the one optimizer of a run that has none, or several."""

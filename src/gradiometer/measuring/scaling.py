@@ -19,6 +19,7 @@ class ScaleWatch:
 
     Args:
         when_updated: Called when a script has updated its scaler, which it does once a step.
+        on_fault: Called with an error met amid a script's use of its scaler.
 
     Attributes:
         is_open: What is scaled is remembered; otherwise only that something was.
@@ -26,8 +27,9 @@ class ScaleWatch:
         scale: What the losses of this step were multiplied by, None where none was.
     """
 
-    def __init__(self, when_updated: Callable[[], None]) -> None:
+    def __init__(self, when_updated: Callable[[], None], on_fault: Callable[[Exception], None]) -> None:
         self.when_updated = when_updated
+        self.on_fault = on_fault
         self.is_open = True
         self.has_scaled = False
         self.scale: Tensor | None = None
@@ -91,7 +93,10 @@ class Installation:
         def remember(scaler: GradScaler, outputs: Any) -> Any:
             scaled = scale(scaler, outputs)
             for watch in tuple(listening):
-                watch.note(scaler, outputs, scaled)
+                try:
+                    watch.note(scaler, outputs, scaled)
+                except Exception as error:
+                    watch.on_fault(error)
             return scaled
 
         @functools.wraps(update)

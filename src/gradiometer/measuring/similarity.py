@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from gradiometer.measuring.calls import Call, first_tensor
 from gradiometer.measuring.collecting import Collector, Findings, FloatArray, LeftOut, StepSetting
-from gradiometer.measuring.copying_behind import widest_format
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.statistics import Number
 from gradiometer.schema import LayerStats, Snapshot
 
@@ -182,7 +182,7 @@ class Comparison:
         if vectors.itemsize <= 2:
             vectors = vectors.float()
         if not (isinstance(norm, float) and SAFE_NORM < norm < 1.0 / SAFE_NORM):
-            scale = torch.linalg.vector_norm(vectors, dtype=widest_format(vectors.device))
+            scale = torch.linalg.vector_norm(vectors, dtype=exact_format(vectors.device))
             vectors = vectors / scale.clamp_(min=torch.finfo(vectors.dtype).tiny)
         key = (batch_size, len(vectors), vectors.dtype, vectors.device)
         shelf = self._shelves.get(key)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gradiometer.measuring.exact_format import exact_format
 from gradiometer.measuring.statistics import Number
 
 MOST_ELEMENTS = 1 << 15
@@ -192,12 +193,7 @@ def widened(values: Tensor) -> Values:
     """Values in the widest format that their device has; an array of those on the CPU."""
     if values.is_cpu:
         return values.double().numpy()
-    return values.to(widest_format(values.device))
-
-
-def widest_format(device: torch.device) -> torch.dtype:
-    """The widest floating-point format that a device has."""
-    return torch.float32 if device.type == "mps" else torch.float64
+    return values.to(exact_format(values.device))
 
 
 def logarithm(values: Values) -> Values:
@@ -239,7 +235,7 @@ def count_classes(targets: Tensor, class_count: int, ignored: int | None) -> Val
 def count_on_device(classes: Tensor, class_count: int, ignored: int | None) -> Tensor:
     """The same of a row of classes on any device; nothing is waited for."""
     is_counted = torch.ones_like(classes) if ignored is None else classes != ignored
-    counts = torch.zeros(class_count, dtype=widest_format(classes.device), device=classes.device)
+    counts = torch.zeros(class_count, dtype=exact_format(classes.device), device=classes.device)
     return counts.index_add_(0, classes.long().clamp(0, class_count - 1), is_counted.to(counts.dtype))
 
 

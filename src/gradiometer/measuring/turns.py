@@ -91,6 +91,7 @@ class Turns:
         names: Keys of `DEAR_MEASUREMENTS` that may have turns, in the order of their first ones.
         budget: Says what may be spent.
         measurements: The table itself.
+        on_fault: Called with an error met amid a script's use of its loader.
 
     Attributes:
         accounts: What each has cost so far.
@@ -98,12 +99,17 @@ class Turns:
     """
 
     def __init__(
-        self, names: Sequence[str], budget: Budget, measurements: Mapping[str, DearMeasurement] = DEAR_MEASUREMENTS
+        self,
+        names: Sequence[str],
+        budget: Budget,
+        measurements: Mapping[str, DearMeasurement] = DEAR_MEASUREMENTS,
+        *,
+        on_fault: Callable[[Exception], None],
     ) -> None:
         self.budget = budget
         self.measurements = {name: measurements[name] for name in names}
         self.accounts = {name: Account() for name in names}
-        self.loaders = LoaderWatch()
+        self.loaders = LoaderWatch(on_fault)
         self._has_loops = False
         self._chosen: str | None = None
         self._collector = Collector()

@@ -1,5 +1,6 @@
 """Torch's global hooks around `optimizer.step`, which leave every compiled graph alone."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,41 @@ from torch.utils.hooks import RemovableHandle
 
 from gradiometer.measuring.compiled import untraced
 
-UpdateHook = Callable[[Optimizer, Any, Any], None]
-"""Called with the optimizer and the arguments of its step."""
+StepArguments = tuple[tuple[Any, ...], dict[str, Any]]
+"""Arguments of a step, the optimizer first, and its keywords."""
+
+UpdateHook = Callable[[Optimizer, Any, Any], StepArguments | None]
+"""Called with the optimizer and the arguments of its step; gives those to step with instead, None for the same."""
+
+
+def when_gradients_are_there(
+    args: tuple[Any, ...], kwargs: dict[str, Any], function: Callable[[], None]
+) -> StepArguments | None:
+    """Call a function when the gradients that an optimizer steps with are there.
+
+    That is now, unless the step is given a closure: then forward and backward run amid the step, in PyTorch Lightning
+    always, and the clipping with them.
+
+    Args:
+        args: Arguments of the step, the optimizer first.
+        kwargs: Its keywords.
+        function: Called each time when the closure has ended, or now.
+
+    Returns:
+        The arguments to step with instead; None where there is no closure.
+    """
+    closure = kwargs.get("closure", args[1] if len(args) > 1 else None)
+    if not callable(closure):
+        function()
+        return None
+
+    @functools.wraps(closure, updated=())
+    def followed(*given: Any, **named: Any) -> Any:
+        result = closure(*given, **named)
+        function()
+        return result
+
+    return ((args[0], followed, *args[2:]), kwargs) if len(args) > 1 else (args, {**kwargs, "closure": followed})
 
 
 class UpdateHooks:
@@ -21,7 +55,7 @@ class UpdateHooks:
         after: Called after it.
     """
 
-    def __init__(self, before: UpdateHook, after: UpdateHook) -> None:
+    def __init__(self, before: UpdateHook, after: Callable[[Optimizer, Any, Any], None]) -> None:
         self._functions = (before, after)
         self._handles: list[RemovableHandle] = []
 

@@ -1,6 +1,5 @@
 """Rows back to nouns: facts, layers, parameters, events, coverage, trials, outcome; every value is checked."""
 
-import json
 import sqlite3
 from collections.abc import Mapping
 from typing import Any, get_args
@@ -8,6 +7,9 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer.recording.distrust import Row, blocks_of, is_interrupted, rows_of
+from gradiometer.recording.fact_shapes import fits
+from gradiometer.recording.plain_json import parse_json
 from gradiometer.recording.rows import LAYER_FIELDS, MAX_EVENT_COUNT, TRIAL_FIELDS
 from gradiometer.schema import (
     Contrast,
@@ -28,8 +30,6 @@ MAX_LAYER_COUNT = 100_000
 
 MAX_TRIAL_COUNT = 100_000
 """Trials that are read at most, for the same reason."""
-
-Row = tuple[Any, ...]
 
 
 class Damage:
@@ -55,16 +55,51 @@ class Damage:
         """
         rows: list[Row] = []
         try:
-            rows.extend(connection.execute(query, arguments))
+            for row in rows_of(connection, query, arguments):
+                rows.append(row)
         except sqlite3.DatabaseError as error:
-            self.texts.append(f"its table '{table}' could not be read to the end ({error})")
+            self._note(table, error)
         return rows
 
+    def numbers(
+        self, connection: sqlite3.Connection, table: str, query: str, width: int, arguments: tuple[Any, ...] = ()
+    ) -> NDArray[np.float64]:
+        """Run a query for numbers and keep the rows that come before any damage.
 
-def read_facts(connection: sqlite3.Connection) -> dict[str, Any]:
-    """Read the facts, by name."""
-    rows = connection.execute("SELECT name, value_json FROM fact LIMIT 10000")
-    return {as_text(name): json.loads(as_text(value)) for name, value in rows}
+        Args:
+            connection: Where to read.
+            table: Table that the query reads, for the sentence.
+            query: SQL.
+            width: Columns that it gives.
+            arguments: Its values.
+
+        Returns:
+            An array [row column], None as nan.
+
+        Raises:
+            ValueError: A value is no number.
+        """
+        blocks: list[NDArray[np.float64]] = [np.empty((0, width))]
+        try:
+            for rows in blocks_of(connection, query, arguments):
+                blocks.append(np.array(rows, dtype=np.float64).reshape(len(rows), width))
+        except sqlite3.DatabaseError as error:
+            self._note(table, error)
+        return np.concatenate(blocks)
+
+    def _note(self, table: str, error: sqlite3.DatabaseError) -> None:
+        if is_interrupted(error):
+            raise error
+        self.texts.append(f"its table '{table}' could not be read to the end ({error})")
+
+
+def read_facts(connection: sqlite3.Connection, damage: Damage) -> dict[str, Any]:
+    """Read the facts, by name; one that makes no sense is left out."""
+    rows = rows_of(connection, "SELECT name, value_json FROM fact LIMIT 10000")
+    facts = {as_text(name): parse_json(as_text(value)) for name, value in rows}
+    senseless = sorted(name for name, value in facts.items() if not fits(name, value))
+    damage.texts += [f"its fact '{name[:40]}' makes no sense" for name in senseless]
+    return {name: value for name, value in facts.items() if name not in senseless}
 
 
 def read_layers(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], tuple[Layer, ...]]:
@@ -73,10 +108,10 @@ def read_layers(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], tupl
     Returns:
         Their ids [layer], and they.
     """
-    rows = connection.execute(
-        f"SELECT layer_id, parameters_json, {', '.join(LAYER_FIELDS)} FROM layer ORDER BY position, layer_id LIMIT ?",
-        (MAX_LAYER_COUNT + 1,),
-    ).fetchall()
+    query = (
+        f"SELECT layer_id, parameters_json, {', '.join(LAYER_FIELDS)} FROM layer ORDER BY position, layer_id LIMIT ?"
+    )
+    rows = list(rows_of(connection, query, (MAX_LAYER_COUNT + 1,)))
     return _ids(rows), tuple(_layer(row) for row in rows)
 
 
@@ -86,11 +121,11 @@ def read_parameters(connection: sqlite3.Connection) -> tuple[NDArray[np.int64], 
     Returns:
         Their ids [parameter], and they.
     """
-    rows = connection.execute(
+    query = (
         "SELECT parameter_id, name, layer, shape_json, dtype, is_trainable, is_optimized, optimizer FROM parameter"
-        " ORDER BY parameter_id LIMIT ?",
-        (MAX_LAYER_COUNT + 1,),
-    ).fetchall()
+        " ORDER BY parameter_id LIMIT ?"
+    )
+    rows = list(rows_of(connection, query, (MAX_LAYER_COUNT + 1,)))
     return _ids(rows), tuple(
         Parameter(
             name=as_text(name),
@@ -134,7 +169,7 @@ def read_trials(connection: sqlite3.Connection, damage: Damage) -> tuple[Trial, 
 def read_outcome(connection: sqlite3.Connection, damage: Damage) -> Outcome | None:
     """Read what the trials proved; None where none was run."""
     for (text,) in damage.rows(connection, "outcome", "SELECT outcome_json FROM outcome LIMIT 1"):
-        return _outcome(json.loads(as_text(text)))
+        return _outcome(parse_json(as_text(text)))
     return None
 
 
@@ -149,6 +184,8 @@ def _layer(row: Row) -> Layer:
     unit_count, fan_in, fan_out = map(as_whole_or_none, counts)
     if role not in get_args(Role):
         raise ValueError(f"role {role!r}")
+    if any(count is not None and count < 0 for count in (unit_count, fan_in, fan_out)):
+        raise ValueError("a count below zero")
     return Layer(
         name=as_text(name),
         kind=as_text(kind),
@@ -276,7 +313,7 @@ def _texts(values: Any) -> tuple[str, ...]:
 
 def as_list(text: Any) -> list[Any]:
     """A JSON list."""
-    values = json.loads(as_text(text))
+    values = parse_json(as_text(text))
     if not isinstance(values, list):
         raise ValueError(f"{text!r:.40} where a list belongs")
     return values

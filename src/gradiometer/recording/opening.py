@@ -10,6 +10,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from gradiometer.errors import NewerRunFileError, NotARunFileError, RunFileError
+from gradiometer.recording.distrust import (
+    MAX_VALUE_BYTES,
+    bounded_in_time,
+    refuse_foreign_journal,
+    refuse_foreign_objects,
+)
 from gradiometer.recording.migrations import (
     APPLICATION_ID,
     MIGRATIONS,
@@ -22,9 +28,6 @@ from gradiometer.recording.migrations import (
 
 BUSY_SECONDS = 5.0
 """How long to wait for another process that holds the file."""
-
-MAX_VALUE_BYTES = 16 * 2**20
-"""Longest text or blob that is read from a file: more is a hostile file, none that we wrote."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {
@@ -199,13 +202,15 @@ def opened_for_reading(path: Path, migrations: Mapping[int, str] = MIGRATIONS) -
                     f"{path} has run-file version {version}, this gradiometer reads up to {SCHEMA_VERSION}: "
                     "update gradiometer (pip install -U gradiometer)."
                 )
-            _refuse_foreign_objects(connection, path)
+            refuse_foreign_objects(connection, path)
             if version < SCHEMA_VERSION:
                 connection = _in_memory(connection, stack)
                 migrate(connection, migrations)
             _require_columns(connection, path)
         except sqlite3.DatabaseError as error:
             raise explain_database_error(error, path) from error
+        except UnicodeDecodeError as error:
+            raise NotARunFileError(f"{path} is damaged (its list of tables is no text): copy it again.") from error
         yield connection
 
 
@@ -213,7 +218,7 @@ def check_path(path: Path) -> None:
     """Raise where a path leads to no file that could be a run file.
 
     Raises:
-        NotARunFileError: A folder, a pipe, an empty file.
+        NotARunFileError: A folder, a pipe, an empty file, a file beside which lies another program's journal.
         RunFileError: Nothing is there, or it can't be looked at.
     """
     try:
@@ -225,6 +230,7 @@ def check_path(path: Path) -> None:
             raise NotARunFileError(f"{path} is not an ordinary file, so it is no run file.")
         if path.stat().st_size == 0:
             raise NotARunFileError(f"{path} is empty: nothing had been recorded when its run ended; record it again.")
+        refuse_foreign_journal(path)
     except (OSError, ValueError) as error:
         raise RunFileError(f"{path} can't be opened ({error}): check the name and its permissions.") from error
 
@@ -232,6 +238,8 @@ def check_path(path: Path) -> None:
 def explain_database_error(error: sqlite3.Error, path: Path) -> RunFileError:
     """Say in a sentence what SQLite's error means for a run file that is being read."""
     name = getattr(error, "sqlite_errorname", "") or ""
+    if name == "SQLITE_INTERRUPT":
+        return NotARunFileError(f"{path} takes longer to read than any run file: copy it again, or record it again.")
     if name == "SQLITE_NOTADB":
         return NotARunFileError(f"{path} is not a run file (it is no SQLite database): name a file that 'run' wrote.")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -285,6 +293,7 @@ def _connect_to(path: Path, mode: str, named_path: Path, stack: ExitStack) -> sq
         connection.close()
         raise
     stack.enter_context(closing(connection))
+    stack.enter_context(bounded_in_time(connection))
     return connection
 
 
@@ -300,25 +309,6 @@ def _application_id(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA application_id").fetchone()[0])
 
 
-def _refuse_foreign_objects(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse views, triggers, virtual tables, computed columns and tables of others: they could run something."""
-    for kind, name, statement in connection.execute("SELECT type, name, sql FROM sqlite_master"):
-        is_table = kind == "table" and str(statement).upper().startswith("CREATE TABLE")
-        is_automatic_index = kind == "index" and statement is None
-        if kind is None:
-            raise NotARunFileError(
-                f"{path} is damaged (its list of tables is lost): copy it again, or record it again."
-            )
-        if not (is_table or is_automatic_index):
-            raise NotARunFileError(
-                f"{path} is no run file that gradiometer wrote (it has a {kind} {str(name)[:40]!r})."
-            )
-        if is_table:
-            quoted = str(name).replace('"', '""')
-            if any(row[6] for row in connection.execute(f'PRAGMA table_xinfo("{quoted}")')):
-                raise NotARunFileError(f"{path} is no run file that gradiometer wrote (it has computed columns).")
-
-
 def _require_columns(connection: sqlite3.Connection, path: Path) -> None:
     for table, columns in expected_columns().items():
         missing = columns - {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -329,6 +319,7 @@ def _require_columns(connection: sqlite3.Connection, path: Path) -> None:
 def _in_memory(connection: sqlite3.Connection, stack: ExitStack) -> sqlite3.Connection:
     """Copy a database into memory, where it can be migrated while its file stays as it is."""
     copy = stack.enter_context(closing(sqlite3.connect(":memory:", isolation_level=None)))
+    stack.enter_context(bounded_in_time(copy))
     copy.execute("PRAGMA trusted_schema = OFF")
     connection.backup(copy)
     return copy

@@ -119,7 +119,7 @@ def _change_marks(path: Path) -> tuple[tuple[int, int], ...]:
 
 def _read_tables(connection: sqlite3.Connection, max_snapshots: int, max_steps: int) -> Run:
     damage = Damage()
-    facts = read_facts(connection)
+    facts = read_facts(connection, damage)
     layer_ids, layers = read_layers(connection)
     parameter_ids, parameters = read_parameters(connection)
     snapshot_steps = choose_snapshots(connection, damage, max_snapshots, max(len(layers), len(parameters), 1))

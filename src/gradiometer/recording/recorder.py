@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from gradiometer.errors import RunFileError
+from gradiometer.recording.last_word import describe_fault, leave_word
 from gradiometer.recording.opening import (
-    BUSY_SECONDS,
     fold_companions,
     open_for_writing,
     open_in_memory,
@@ -38,6 +38,18 @@ MAX_WAITING_ROWS = 2_000_000
 
 FORK_WAIT_SECONDS = 1.0
 """How long a fork waits for a commit in progress."""
+
+PATIENCE_SECONDS = 60.0
+"""How long another program may hold the file before recording stops; until then rows wait in memory."""
+
+TRY_SECONDS = 1.0
+"""How long the thread waits at a time for another program that holds the file; it tries again until it gives up."""
+
+CLOSING_SECONDS = 5.0
+"""How long the end of a training waits for that program, at most."""
+
+MOST_RESTARTS = 3
+"""How often a thread that was ended from outside is started again."""
 
 PART_SHARE = 0.04
 """Share of the bound that is written before the bound is looked at again."""
@@ -65,14 +77,14 @@ class Recorder:
         path: The run file; None keeps all in memory.
         max_bytes: Bound of the file.
         is_resumed: Add to the run file that is there.
-        busy_seconds: How long to wait for another program that holds the file.
+        busy_seconds: How long to wait for another program that holds the file, before recording stops.
 
     Raises:
         RunFileError: Something else is at the path.
     """
 
     def __init__(
-        self, path: Path | None, max_bytes: int, *, is_resumed: bool = False, busy_seconds: float = BUSY_SECONDS
+        self, path: Path | None, max_bytes: int, *, is_resumed: bool = False, busy_seconds: float = PATIENCE_SECONDS
     ) -> None:
         self.path = path
         self.max_bytes = max_bytes
@@ -90,6 +102,10 @@ class Recorder:
         self._identity: tuple[int, int] | None = None
         self._is_pausing = False
         self._thread: RecordingThread | None = None
+        self._busy_seconds = busy_seconds
+        self._busy_since: float | None = None
+        self._restarts = 0
+        self._late_facts: dict[str, Any] = {}
         try:
             self._open(is_resumed=is_resumed, busy_seconds=busy_seconds)
             self._start_thread()
@@ -112,8 +128,12 @@ class Recorder:
             self.fault = f"Recording stopped: the disk of {self.path} does not keep up. Training goes on."
             self.queue.clear()
 
+    def add_late(self, facts: dict[str, Any]) -> None:
+        """Note facts that come after recording has stopped: how the run ended is written where that can be."""
+        self._late_facts |= facts
+
     def flush(self) -> None:
-        """Return once all that was queued is committed, or recording has stopped."""
+        """Return once all that was queued is committed, recording has stopped, or another program holds the file."""
         if self._is_abandoned or self._connection is None:
             return
         ticket = threading.Event()
@@ -129,6 +149,7 @@ class Recorder:
         if self._is_abandoned:
             return
         self._is_closing = True
+        self._busy_since = None
         self._wake.set()
         if self._thread is not None and threading.current_thread() is not self._thread:
             self._thread.join()
@@ -173,8 +194,10 @@ class Recorder:
                     part = self._take(tickets)
                     if part and self.fault is None:
                         self._commit(part)
+                self._busy_since = None
             except Exception as error:
-                self._stop(error)
+                if not self._may_try_again(error):
+                    self._stop(error)
             finally:
                 self._is_writing = False
                 self.writing_seconds += time.thread_time() - started_seconds
@@ -226,14 +249,25 @@ class Recorder:
                 self.path,
                 max_bytes=self.max_bytes,
                 is_resumed=is_resumed,
-                busy_seconds=busy_seconds,
+                busy_seconds=min(busy_seconds, CLOSING_SECONDS),
                 mounts=read_mounts(),
             )
             self._identity = self._file_identity()
+            self._connection.execute(f"PRAGMA busy_timeout = {int(1000 * min(TRY_SECONDS, busy_seconds))}")
         self._rows = RowWriter(self._connection)
 
     def _record(self) -> None:
-        """Run the thread: commit at intervals until closed, or until the program ends without having closed."""
+        """Run the thread; one that is ended from outside (a script may do that to any) leaves the work to another."""
+        try:
+            self._keep_committing()
+        except BaseException:
+            if self.is_recording and self._restarts < MOST_RESTARTS:
+                self._restarts += 1
+                with contextlib.suppress(RuntimeError):  # at the interpreter's end, where closing writes what is left
+                    self._start_thread()
+
+    def _keep_committing(self) -> None:
+        """Commit at intervals until closed, or until the program ends without having closed."""
         while not self._is_closing and not self._is_pausing and is_program_alive():
             self._wake.wait(COMMIT_SECONDS)
             self._wake.clear()
@@ -263,10 +297,27 @@ class Recorder:
             return
         if self._identity is not None and self._file_identity() != self._identity:
             raise FileNotFoundError(f"{self.path} was deleted or replaced")
-        self._connection.execute("BEGIN IMMEDIATE")
-        self._rows.write(part)
-        self._connection.execute("COMMIT")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._rows.write(part)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+                self._rows = RowWriter(self._connection)  # it remembers numbers of rows that are not there
+            self.queue.extendleft(reversed(part))
+            self.taken_rows -= sum(row_count_of(item) for item in part)
+            raise
         make_room(self._connection, self.max_bytes)
+
+    def _may_try_again(self, error: Exception) -> bool:
+        """Whether another program holds the file, and has not held it for too long yet."""
+        if not (getattr(error, "sqlite_errorname", "") or "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return False
+        now = time.monotonic()
+        self._busy_since = self._busy_since or now - min(TRY_SECONDS, self._busy_seconds)
+        patience = min(self._busy_seconds, CLOSING_SECONDS) if self._is_closing else self._busy_seconds
+        return now - self._busy_since < patience
 
     def _file_identity(self) -> tuple[int, int]:
         """What tells the file from another of the same name; raises where there is none."""
@@ -277,6 +328,11 @@ class Recorder:
         """Commit what is left and close the file; a run in memory stays readable."""
         with self.lock:
             self.drain()
+            while self.queue and self._busy_since is not None and not self._is_writing:
+                self.drain()
+            if self.fault is not None and self._identity is not None and self.path is not None:
+                identity, self._identity = self._identity, None
+                leave_word(self.path, identity, self.fault, self._late_facts)
             if self.path is None or self._connection is None or self._is_writing:
                 return
             try:
@@ -297,30 +353,6 @@ class Recorder:
             with contextlib.suppress(sqlite3.Error):
                 connection.close()
         self.queue.clear()
-
-
-def describe_fault(error: Exception, path: Path | None) -> str:
-    """Say in a sentence why recording stopped and what would help.
-
-    Args:
-        error: What went wrong.
-        path: The run file.
-    """
-    place = "the run in memory" if path is None else str(path)
-    name = getattr(error, "sqlite_errorname", "") or ""
-    if isinstance(error, FileNotFoundError) and path is not None and not path.exists():
-        reason = f"{place} was deleted or moved"
-    elif name == "SQLITE_FULL":
-        reason = f"the disk of {place} is full; free some space or name another place with --file"
-    elif name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        reason = f"another program holds {place} locked; close it"
-    elif isinstance(error, OSError) or name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM")):
-        reason = f"{place} can't be written ({error}); name another place with --file"
-    elif isinstance(error, sqlite3.Error | RunFileError):
-        reason = f"{place} can't be written: {error}"
-    else:
-        reason = f"a fault of gradiometer's own at {place}: {type(error).__name__}: {error}"
-    return f"Recording stopped: {reason}. Training goes on."
 
 
 RECORDERS: "weakref.WeakSet[Recorder]" = weakref.WeakSet()

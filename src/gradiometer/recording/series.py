@@ -3,12 +3,11 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradiometer.recording.nouns import Damage, Row
+from gradiometer.recording.nouns import Damage
 from gradiometer.recording.spacing import choose_spaced
 from gradiometer.schema import SNAPSHOT_COLUMNS, STEP_COLUMNS, FloatArray, LossSeries
 
@@ -58,10 +57,11 @@ def choose_snapshots(
 def read_snapshots(connection: sqlite3.Connection, damage: Damage, steps: NDArray[np.int64]) -> dict[str, FloatArray]:
     """Read for each of `SNAPSHOT_COLUMNS` an array [snapshot]."""
     query = f"SELECT step, {', '.join(SNAPSHOT_COLUMNS)} FROM snapshot WHERE step IN (SELECT value FROM json_each(?))"
-    rows = damage.rows(connection, "snapshot", query, (json.dumps(steps.tolist()),))
-    values = _numbers(rows, 1 + len(SNAPSHOT_COLUMNS))
+    arguments = (json.dumps(steps.tolist()),)
+    values = damage.numbers(connection, "snapshot", query, 1 + len(SNAPSHOT_COLUMNS), arguments)
     columns = np.full((len(SNAPSHOT_COLUMNS), len(steps)), np.nan)
-    columns[:, np.searchsorted(steps, _whole_numbers(values[:, 0]))] = values[:, 1:].T
+    places, is_known = _places(steps, values[:, 0])
+    columns[:, places[is_known]] = values[is_known, 1:].T
     return dict(zip(SNAPSHOT_COLUMNS, columns, strict=True))
 
 
@@ -112,14 +112,19 @@ def _read_cells(
     query = (
         f"SELECT step, {key}, {', '.join(names)} FROM {table} WHERE step IN (SELECT value FROM json_each(?)){condition}"
     )
-    values = _numbers(damage.rows(connection, table, query, (json.dumps(steps.tolist()),)), 2 + len(names))
+    values = damage.numbers(connection, table, query, 2 + len(names), (json.dumps(steps.tolist()),))
     order = np.argsort(ids)
-    sorted_ids = ids[order]
-    row_ids = _whole_numbers(values[:, 1])
-    places = np.searchsorted(sorted_ids, row_ids).clip(0, len(ids) - 1)
-    is_known = sorted_ids[places] == row_ids
-    snapshots = np.searchsorted(steps, _whole_numbers(values[:, 0]))
+    places, is_layer = _places(ids[order], values[:, 1])
+    snapshots, is_snapshot = _places(steps, values[:, 0])
+    is_known = is_layer & is_snapshot
     return values[is_known, 2:], snapshots[is_known], order[places[is_known]]
+
+
+def _places(known: NDArray[np.int64], numbers: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Where numbers stand among those that are known, ascending, and which of them do; a damaged file has others."""
+    whole = _whole_numbers(numbers)
+    places = np.searchsorted(known, whole).clip(0, max(len(known) - 1, 0))
+    return places, known[places] == whole if len(known) else np.zeros(len(whole), dtype=np.bool_)
 
 
 def read_steps(
@@ -136,7 +141,7 @@ def read_steps(
         Steps [step], ascending; for each of `STEP_COLUMNS` an array [step]; digest of the batch by step.
     """
     query = f"SELECT step, {', '.join(STEP_COLUMNS)} FROM step WHERE {_spaced_condition(connection, damage, max_steps)}"
-    values = _numbers(damage.rows(connection, "step", query), 1 + len(STEP_COLUMNS))
+    values = damage.numbers(connection, "step", query, 1 + len(STEP_COLUMNS))
     order = np.argsort(values[:, 0])
     steps = _whole_numbers(values[order, 0])
     columns = {name: values[order, index + 1].copy() for index, name in enumerate(STEP_COLUMNS)}
@@ -153,7 +158,7 @@ def read_losses(connection: sqlite3.Connection, damage: Damage, max_steps: int) 
         f"SELECT step, site_id, mean_loss, nonfinite_count FROM loss WHERE {condition}"
         " OR step = (SELECT min(step) FROM loss WHERE nonfinite_count > 0)"
     )
-    values = _numbers(damage.rows(connection, "loss", query), 4)
+    values = damage.numbers(connection, "loss", query, 4)
     values = values[np.argsort(values[:, 0], kind="stable")]
     site_ids = _whole_numbers(values[:, 1])
     series = []
@@ -178,12 +183,6 @@ def _spaced_condition(connection: sqlite3.Connection, damage: Damage, max_steps:
             stride = -(-(last - first + 1) // max(1, max_steps - 2 * end_count))
             return f"(step % {stride} = 0 OR step < {first + end_count} OR step > {last - end_count})"
     return "1"
-
-
-def _numbers(rows: Sequence[Row], width: int) -> FloatArray:
-    """Rows as an array [row column], None as nan; ValueError where a value is no number."""
-    values: Any = np.array(rows, dtype=np.float64)
-    return np.asarray(values, dtype=np.float64).reshape(len(rows), width)
 
 
 def _whole_numbers(values: FloatArray) -> NDArray[np.int64]:

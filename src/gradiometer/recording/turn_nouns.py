@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradiometer.recording.distrust import Row
 from gradiometer.recording.nouns import (
     Damage,
-    Row,
     as_list,
     as_number_or_none,
     as_text,
@@ -100,6 +100,9 @@ def _grouped(rows: Sequence[Row], names: Mapping[int, str], noun: Callable[[str,
 
 def _examples(values: Sequence[Any]) -> ExampleStats:
     example_count, measured_share, gradient_squared, trace, nonfinite_count, norms, positions, indices, cosines = values
+    counts = {len(as_list(each)) for each in (norms, positions, indices, cosines) if each is not None}
+    if len(counts) > 1:
+        raise ValueError(f"{sorted(counts)} entries for as many examples")
     return ExampleStats(
         norms=_numbers(norms),
         positions=tuple(as_whole(position) for position in as_list(positions)),

@@ -10,8 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gradiometer.recording.opening import BUSY_SECONDS
-from gradiometer.recording.recorder import Recorder
+from gradiometer.recording.recorder import PATIENCE_SECONDS, Recorder
 from gradiometer.recording.rows import Renaming, encode_fact, row_count_of
 from gradiometer.schema import Coverage, Event, Layer, Outcome, Parameter, Run, Snapshot, StepStats, Trial
 
@@ -43,7 +42,7 @@ class RunWriter:
         max_bytes: int = 256 * 2**20,
         *,
         is_resumed: bool = False,
-        busy_seconds: float = BUSY_SECONDS,
+        busy_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         # A script may change its working directory amid training.
         absolute = None if path is None else Path(path).absolute()
@@ -80,8 +79,11 @@ class RunWriter:
 
     def add_facts(self, facts: Mapping[str, Any]) -> None:
         """Add what is known of the run as a whole; a fact of the same name is replaced."""
+        encoded = {str(name): encode_fact(value) for name, value in facts.items()}
         if self._recorder.is_recording and facts:
-            self._recorder.add({str(name): encode_fact(value) for name, value in facts.items()})
+            self._recorder.add(encoded)
+        elif self._recorder.fault is not None:
+            self._recorder.add_late(encoded)
 
     def add_layers(self, layers: Sequence[Layer]) -> None:
         """Add layers; one of the same name is replaced."""

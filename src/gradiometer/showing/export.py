@@ -141,7 +141,7 @@ def write_csv(path: Path, table: Columns) -> None:
 
     What has parts (a list of layers, a fact) stands in its cell as JSON.
     """
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(table)
         writer.writerows(zip(*(cells_of(values) for values in table.values()), strict=True))
@@ -175,7 +175,7 @@ def write_json_tables(path: Path, tables: Mapping[str, Columns]) -> None:
         name: {column: [json_cell(value) for value in values] for column, values in table.items()}
         for name, table in tables.items()
     }
-    with path.open("w", encoding="utf-8") as stream:
+    with path.open("w", encoding="utf-8", errors="backslashreplace") as stream:
         json.dump({"tables": written}, stream, ensure_ascii=False, allow_nan=False)
         stream.write("\n")
 

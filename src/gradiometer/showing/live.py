@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gradiometer.schema import Run
+from gradiometer.showing.guarded_console import GuardedConsole
 from gradiometer.showing.layer_rows import LayerRow, rows_of_run, snapshot_to_show
 from gradiometer.showing.live_region import LiveRegion
 from gradiometer.units import format_db, format_number, format_seconds, format_share
@@ -163,7 +164,7 @@ def state_of(run: Run, *, elapsed_seconds: float, step_limit: int | None = None)
 
 def drawn(state: LiveState, *, columns: int, lines: int) -> str:
     """Draw a state for a terminal of this size, with its colours, in at most `lines` - 2 lines."""
-    console = Console(width=max(columns - 1, 40), force_terminal=True, highlight=False, markup=False, emoji=False)
+    console = GuardedConsole(width=max(columns - 1, 40), force_terminal=True)
     with console.capture() as capture:
         console.print(view_of(state, max_rows=max(lines - 6, 3)))
     return capture.get()

@@ -16,7 +16,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -98,7 +98,7 @@ def serve(
     with listening(application, host=host, port=port, token=token, script_hashes=script_hashes) as listener:
         on_ready(listener.url)
         with ended_by_signals():
-            listener.server.run()
+            listener.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +107,22 @@ class Listener:
 
     Attributes:
         url: The address to open, token included.
-        server: waitress's server; its `run` answers until it is interrupted.
+        server: waitress's server.
+        is_closed: Set once it is being closed.
     """
 
     url: str
     server: Any
+    is_closed: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Answer until it is interrupted, or closed by another thread."""
+        try:
+            self.server.run()
+        except OSError:
+            # Its sockets were closed while it waited for them.
+            if not self.is_closed.is_set():
+                raise
 
 
 @contextmanager
@@ -126,6 +137,7 @@ def listening(
     """Listen for an application that is guarded; arguments and errors as those of `serve`."""
     require_packages()
     from waitress.server import create_server
+    from waitress.wasyncore import close_all
 
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe()
@@ -133,19 +145,24 @@ def listening(
     # Its warnings on a queue of requests would stand amid a training's own words.
     logging.getLogger("waitress").setLevel(logging.ERROR)
     with bound_socket(host, port) as bound:
+        connections: dict[int, Any] = {}
         server = create_server(
             guard,
+            map=connections,
             sockets=[bound],
             threads=THREADS,
             ident=None,
             max_request_body_size=MAX_BODY_BYTES,
             max_request_header_size=MAX_HEADER_BYTES,
         )
+        listener = Listener(address_of(host, bound.getsockname()[1], token), server)
         try:
-            yield Listener(address_of(host, bound.getsockname()[1], token), server)
+            yield listener
         finally:
+            listener.is_closed.set()
             server.task_dispatcher.shutdown()
             server.close()
+            close_all(connections, ignore_all=True)
 
 
 @contextmanager

@@ -316,7 +316,7 @@ def read_end(spec: TrialSpec) -> TrialEnd | None:
     try:
         noted = json.loads((Path(spec.folder) / RESULT_FILE).read_text(encoding="utf-8"))
         return TrialEnd(spec, int(noted["exit_code"]), float(noted["elapsed_seconds"]), bool(noted["was_late"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

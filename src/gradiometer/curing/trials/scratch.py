@@ -5,7 +5,6 @@ system takes the lock away with the process, whatever ended it, and a folder who
 That tells a dead owner from a living one without process numbers, which are given out again.
 """
 
-import fcntl
 import os
 import shutil
 import tempfile
@@ -14,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISDIR
 from time import time
+
+from gradiometer.launching.posix_only import fcntl
 
 PREFIX = "gradiometer-cure-"
 LOCK_FILE = ".gradiometer-lock"

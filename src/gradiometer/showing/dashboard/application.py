@@ -17,6 +17,7 @@ from gradiometer.showing.dashboard.run_page import FIGURES, run_page
 from gradiometer.showing.dashboard.shelf import SOON_SECONDS, Shelf
 from gradiometer.showing.dashboard.words import status_line
 from gradiometer.showing.page_frame import plotly_source
+from gradiometer.showing.page_questions import refuse_strange_questions
 from gradiometer.showing.served_frame import add_style, served_frame
 
 FOOTER = (
@@ -55,6 +56,7 @@ def dashboard_application(shelf: Shelf, place: str) -> Dash:
     add_compare_answers(application, shelf)
     add_scripts(application)
     add_style(application)
+    refuse_strange_questions(application)
     add_routes(application, shelf, listing)
     return application
 

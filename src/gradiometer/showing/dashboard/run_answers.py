@@ -108,7 +108,7 @@ def add_heat_map(application: Dash, shelf: Shelf) -> None:
     def draw_heat_map(mark: str, quantity: Any, opened: Any, searched: Any, key: str) -> dict[str, Any]:
         """Describe the heat map of the chosen quantity."""
         seen = shelf.look(str(key)) if mark else None
-        if seen is None or seen.diagnosis is None or quantity not in HEAT_KINDS:
+        if seen is None or seen.diagnosis is None or str(quantity) not in HEAT_KINDS:
             return {"parts": None, "words": no_update}
         names = open_names(seen, openness_from(opened, searched))
         return {"parts": drawn_heat_map(seen, quantity, names), "words": HEAT_KINDS[quantity].how_to_read}
@@ -179,7 +179,7 @@ def add_moment(application: Dash, shelf: Shelf) -> None:
 
 def numbers_from(moments: Any) -> list[int]:
     """The steps that the slider goes by, as the browser says."""
-    return [int(step) for step in moments] if isinstance(moments, list) else []
+    return [step for step in moments if type(step) is int] if isinstance(moments, list) else []
 
 
 def openness_from(opened: Any, searched: Any) -> Openness:
@@ -192,7 +192,7 @@ def rank_from(value: Any, count: int) -> int:
     """Where the slider stands among some measurements; the browser may send text."""
     try:
         rank = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         rank = count - 1
     return min(max(rank, 0), max(count - 1, 0))
 

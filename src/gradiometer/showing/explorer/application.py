@@ -13,6 +13,7 @@ from gradiometer.showing.explorer.layout import page_layout
 from gradiometer.showing.explorer.moves import FIRST_STEPS
 from gradiometer.showing.explorer.questions import Ask
 from gradiometer.showing.explorer.scenes import add_scene
+from gradiometer.showing.page_questions import refuse_strange_questions
 from gradiometer.showing.served_frame import add_style, served_frame
 
 SCRIPTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -53,6 +54,7 @@ def explorer_application(ask: Ask, data: DigitData, *, first_steps: int = FIRST_
     add_walk(application, data)
     add_scripts(application)
     add_style(application)
+    refuse_strange_questions(application)
     return application
 
 

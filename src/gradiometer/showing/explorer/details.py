@@ -5,7 +5,7 @@ from typing import Any
 
 from dash import Dash, Input, Output, State, ctx, no_update
 
-from gradiometer.errors import GradiometerError
+from gradiometer.errors import GradiometerError, SettingsError
 from gradiometer.schema.explored import DigitData, UnitScene, WeightScene
 from gradiometer.schema.retyping import settle
 from gradiometer.showing.explorer.moves import PageState, Picked, fitted
@@ -97,7 +97,9 @@ def add_walk(application: Dash, data: DigitData) -> None:
             return dict.fromkeys(WALK_OUTPUTS, no_update)
         steps = settle(WeightScene, weight).walk
         change = {"walk-next": 1, "walk-back": -1}.get(str(ctx.triggered_id), 0)
-        at = (min(int(place), len(steps) - 1) + change) % len(steps)
+        if not steps or type(place) is not int:
+            raise SettingsError("There is no such step of the walk.")
+        at = (min(place, len(steps) - 1) + change) % len(steps)
         cost = COST_FORMULAS[settle(PageState, state).settings.cost]
         depth = max(step.layer for step in steps)
         return {"card": walk_card(steps, at, data.side, cost), "lit": lit_units(steps[at], depth), "place": at}

@@ -65,12 +65,14 @@ def add_scene(application: Dash, ask: Ask, data: DigitData) -> None:
         return {**shown(scene, data), **standing(answered(after, scene), scene), "notice": notice}
 
 
-def settings_in(choices: dict[str, Any]) -> ExplorerSettings:
+def settings_in(choices: Any) -> ExplorerSettings:
     """The network that is chosen.
 
     Raises:
         SettingsError: There is no such choice.
     """
+    if not isinstance(choices, dict):
+        raise SettingsError("No network is chosen.")
     return settle(ExplorerSettings, {name: value for name, value in choices.items() if name in CONTROLS})
 
 
