@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 HOMES: dict[str, str] = {
     "Diagnosis": "gradiometer.schema",
@@ -19,7 +19,6 @@ HOMES: dict[str, str] = {
     "compare": "gradiometer.comparing",
     "cure": "gradiometer.curing.callables",
     "diagnose": "gradiometer.diagnosing",
-    "load_ipython_extension": "gradiometer.showing.notebook",
     "nudges": "gradiometer.measuring.nudges",
     "open": "gradiometer.recording.reader",
     "watch": "gradiometer.session",
@@ -29,7 +28,7 @@ HOMES: dict[str, str] = {
 ORIGINAL_NAMES: dict[str, str] = {"agreement": "measure_agreement", "nudges": "measure_nudges", "open": "read_run"}
 """Names that are others there: no function is called as its module is, or as a built-in."""
 
-__all__ = [*HOMES, "__version__"]  # noqa: PLE0604 - the names are strings
+__all__ = [*HOMES, "__version__", "load_ipython_extension"]  # noqa: PLE0604 - the names are strings
 
 
 def __getattr__(name: str) -> Any:
@@ -39,3 +38,13 @@ def __getattr__(name: str) -> Any:
     if "IPython" in sys.modules:
         import_module("gradiometer.showing.notebook").show_nouns_where_ipython_runs()
     return getattr(import_module(HOMES[name]), ORIGINAL_NAMES.get(name, name))
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """Tell an IPython shell how nouns are shown, and give it the magics; `%load_ext gradiometer` calls it.
+
+    Args:
+        shell: The shell.
+    """
+    for home in ("gradiometer.showing.notebook", "gradiometer.integrations.jupyter"):
+        import_module(home).load_ipython_extension(shell)
