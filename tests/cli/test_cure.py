@@ -42,6 +42,7 @@ def called(
     return call
 
 
+@pytest.mark.slow
 def test_proves_a_cure_prints_one_object_and_a_patch_that_applies(
     tmp_path: Path, called: Callable[..., Answer]
 ) -> None:
@@ -88,7 +89,7 @@ def test_tries_nothing_on_a_healthy_script_and_says_so(tmp_path: Path, called: C
     [
         ((), "name a script to cure"),
         (("nothing.py",), "can't be read"),
-        (("broken.py",), "no training step"),
+        pytest.param(("broken.py",), "no training step", marks=pytest.mark.slow),
         (("--seeds", "0", "broken.py"), "seeds"),
     ],
 )

@@ -89,6 +89,7 @@ def test_names_a_module_so_that_it_can_be_run_and_cured_again(tmp_path: Path) ->
     assert target_from(str(tmp_path / "run.db"), ()).module == "package.train"
 
 
+@pytest.mark.slow
 def test_stops_after_the_steps_asked_for(tmp_path: Path) -> None:
     write_script(tmp_path)
     answer = gradiometer(tmp_path, "run", "--quiet", "--steps", "7", "--file", "here.db", "train.py")
@@ -113,8 +114,10 @@ def test_check_takes_sixteen_steps_and_tells_its_diagnosis_as_json(tmp_path: Pat
     [
         ("print('no torch here')", "never imported torch"),
         ("import torch\nprint(torch.ones(2).sum().item())", "0 optimizer(s) were made"),
-        ("import torch\nm = torch.nn.Linear(2, 2)\ntorch.optim.SGD(m.parameters(), lr=1.0)\nm(torch.ones(1, 2))",
-         "1 optimizer(s) were made"),
+        pytest.param(
+            "import torch\nm = torch.nn.Linear(2, 2)\ntorch.optim.SGD(m.parameters(), lr=1.0)\nm(torch.ones(1, 2))",
+            "1 optimizer(s) were made", marks=pytest.mark.slow,
+        ),
     ],
 )  # fmt: skip
 def test_says_what_was_looked_for_where_no_training_is_seen(tmp_path: Path, source: str, words: str) -> None:
@@ -154,6 +157,7 @@ def test_an_unwritable_folder_costs_the_recording_and_not_the_training(tmp_path:
     assert "Traceback" not in answer.stderr
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_was_recorded(tmp_path: Path) -> None:
     write_script(tmp_path, "print('step', flush=True); time.sleep(0.1)")
     process = subprocess.Popen(
@@ -196,6 +200,7 @@ def test_a_killed_run_stays_readable_to_its_last_commit(tmp_path: Path) -> None:
     assert run.facts["status"] == "running"
 
 
+@pytest.mark.slow
 def test_ends_with_three_where_a_finding_reaches_the_level_asked_for(tmp_path: Path) -> None:
     write_script(tmp_path, "optimizer.param_groups[0]['lr'] = float('nan')")
     answer = gradiometer(tmp_path, "run", "--quiet", "--fail-on", "critical", "train.py")
@@ -234,6 +239,7 @@ def test_runs_that_start_together_have_files_of_their_own(tmp_path: Path) -> Non
     assert len(list((tmp_path / ".gradiometer" / "runs").glob("*.db"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("inside", "code", "told"),
     [

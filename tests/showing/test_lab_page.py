@@ -105,14 +105,11 @@ REPORTS = {
 }
 
 
-QUICK = ("hostile", 390, "dark")
 LOOKED_AT = [(name, *look) for name in REPORTS for look in ((390, "dark"), (1280, "light"), (390, "light"))]
 
 
-@pytest.mark.parametrize(
-    ("name", "width", "scheme"),
-    [look if look == QUICK else pytest.param(*look, marks=pytest.mark.slow) for look in LOOKED_AT],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "width", "scheme"), LOOKED_AT)
 def test_draws_every_figure_in_a_browser_without_error_overflow_or_request(
     browser, tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:

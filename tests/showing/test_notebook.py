@@ -179,7 +179,9 @@ def test_makes_names_harmless(shell: InteractiveShell) -> None:
 
 
 def test_offers_itself_as_an_extension() -> None:
-    assert gradiometer.load_ipython_extension is load_ipython_extension
+    made = InteractiveShell(config=Config({"InteractiveShell": {"warn_venv": False}}))
+    gradiometer.load_ipython_extension(made)
+    assert "Unknown" in made.display_formatter.format(Run())[0]["text/html"]
 
 
 def test_needs_no_call_where_ipython_runs_before_it_is_used() -> None:

@@ -91,6 +91,7 @@ def test_shows_every_page_whole_and_open_to_everybody(browser, tmp_path: Path, n
             assert controls_out_of_reach(seen.page) == []
 
 
+@pytest.mark.slow
 def test_explains_a_cured_run_on_a_phone(browser, tmp_path: Path) -> None:
     path = report_of(made_run(), made_diagnosis())(tmp_path)
     with visit(browser, path.as_uri(), width=390, scheme="dark") as seen:

@@ -4,15 +4,19 @@ Typer is built on click, in its older versions from outside and in its newer one
 here speak of click's contexts and commands without naming their types.
 """
 
+import platform
 import sys
 from importlib import import_module
+from inspect import getdoc
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from gradiometer.cli.exit_codes import COULD_NOT, INTERRUPTED
+from gradiometer.cli.manual import HELP_NAMES, ManualCommand
 from gradiometer.errors import GradiometerError
+from gradiometer.showing.printable import printable
 
 VERBS: dict[str, str] = {
     "run": "Run a script and watch it train: verdict, where, why.",
@@ -36,7 +40,7 @@ PASSING_ON = frozenset({"run", "check", "cure"})
 """Verbs that hand what follows the script's name on to the script."""
 
 
-class PassingOn(TyperCommand):
+class PassingOn(ManualCommand):
     """A verb that runs a script: what follows the script's name, or `-m MODULE`, belongs to the script."""
 
     allow_interspersed_args = False
@@ -55,6 +59,10 @@ class PassingOn(TyperCommand):
                 break
         return super().parse_args(ctx, args)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """How the verb is called: a script or a module, and what belongs to it."""
+        return ["[OPTIONS]", "{SCRIPT | -m MODULE} [ARGS]..."]
+
 
 class LazyVerbs(TyperGroup):
     """A group whose commands are imported when they are asked for, so that `--help` and reports stay fast."""
@@ -67,12 +75,14 @@ class LazyVerbs(TyperGroup):
         """The command of a verb, None for an unknown one."""
         if cmd_name not in VERBS:
             return None
-        function = getattr(import_module(f"gradiometer.cli.{cmd_name}"), cmd_name)
+        module = import_module(f"gradiometer.cli.{cmd_name}")
+        function = getattr(module, cmd_name)
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
-        kind = PassingOn if cmd_name in PASSING_ON else TyperCommand
-        single.command(name=cmd_name, help=function.__doc__, cls=kind)(function)
-        command = typer.main.get_command(single)
+        kind = PassingOn if cmd_name in PASSING_ON else ManualCommand
+        single.command(name=cmd_name, help=function.__doc__, cls=kind, context_settings=HELP_NAMES)(function)
+        command: Any = typer.main.get_command(single)
         command.name = cmd_name
+        command.manual = getdoc(module) or ""
         return command
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -86,23 +96,36 @@ app = typer.Typer(
     name="gradiometer",
     help="Find the layer where a network's gradient goes wrong, the reason, and prove a cure.",
     no_args_is_help=True,
+    context_settings=HELP_NAMES,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 
 
 def show_version(is_wanted: bool) -> None:
-    """Print the version and end."""
+    """Print the version, with those of what decides how a script runs, and end."""
     if is_wanted:
         from gradiometer import __version__
 
-        typer.echo(f"gradiometer {__version__}")
+        typer.echo(f"gradiometer {__version__} (Python {platform.python_version()}, {installed_torch()})")
         raise typer.Exit
+
+
+def installed_torch() -> str:
+    """Which torch is installed, without loading it."""
+    from importlib import metadata  # takes as long to load as the rest of the help
+
+    try:
+        return f"torch {metadata.version('torch')}"
+    except metadata.PackageNotFoundError:
+        return "no torch"
 
 
 @app.callback()
 def start(
-    version: bool = typer.Option(False, "--version", callback=show_version, is_eager=True, help="Print the version."),
+    version: bool = typer.Option(
+        False, "--version", "-V", callback=show_version, is_eager=True, help="Print the version, and torch's."
+    ),
 ) -> None:
     """Find the layer where a network's gradient goes wrong, the reason, and prove a cure."""
 
@@ -118,7 +141,7 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         return app(arguments, prog_name="gradiometer")
     except GradiometerError as error:
-        sys.stderr.write(f"gradiometer: {error}\n")
+        sys.stderr.write(f"gradiometer: {printable(str(error))}\n")
         raise SystemExit(COULD_NOT) from None
     except KeyboardInterrupt:
         sys.stderr.write("\nInterrupted.\n")

@@ -1,19 +1,57 @@
-"""`gradiometer compare`: what changed between two runs."""
+"""`gradiometer compare`: what changed between two runs.
+
+Examples:
+    gradiometer compare before.db after.db
+        What is better, what is worse, and by how much.
+    gradiometer compare before.db after.db --output comparison.html
+        The same on one page, with the figures of both side by side.
+
+Exit codes:
+    0    The second run is better, or no worse.
+    2    A run file can't be read, or the page can't be written; stderr says why.
+    3    The second run is worse.
+
+Files:
+    BEFORE, AFTER   Read; never changed, and --output is refused where it would replace one.
+    pyproject.toml  Its table [tool.gradiometer] holds the findings to ignore.
+
+Environment:
+    NO_COLOR, COLUMNS  No colour; width of the terminal.
+"""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gradiometer.cli.completing import complete_run_file
 from gradiometer.cli.console import results, write_json
 from gradiometer.cli.exit_codes import FINDINGS, OK
+from gradiometer.cli.reading import Json
+from gradiometer.cli.topics import OUTPUT
 
 
 def compare(
-    before: Annotated[Path, typer.Argument(help="The run file to compare with.", show_default=False)],
-    after: Annotated[Path, typer.Argument(help="The run file to judge.", show_default=False)],
-    output: Annotated[Path | None, typer.Option(help="Write the comparison as one HTML page, too.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    before: Annotated[
+        Path,
+        typer.Argument(
+            metavar="BEFORE",
+            help="The run file to compare with.",
+            show_default=False,
+            autocompletion=complete_run_file,
+        ),
+    ],
+    after: Annotated[
+        Path,
+        typer.Argument(
+            metavar="AFTER", help="The run file to judge.", show_default=False, autocompletion=complete_run_file
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the comparison as one HTML page, too.", rich_help_panel=OUTPUT),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Say what changed from one recorded run to another, and whether it is better or worse.
 

@@ -1,15 +1,38 @@
-"""`gradiometer docs`: the page of a condition or a cure."""
+"""`gradiometer docs`: the page of a condition or a cure.
+
+Examples:
+    gradiometer docs
+        List all conditions and cures.
+    gradiometer docs vanishing
+        Say what is found, why it matters, what cures it, and where the rule comes from.
+    gradiometer docs redraw_weights --json
+        The page of a cure as one JSON object.
+
+Exit codes:
+    0    The page is printed.
+    2    There is no such condition or cure; stderr names the nearest.
+
+Environment:
+    NO_COLOR, COLUMNS  No colour; width of the terminal.
+"""
 
 from typing import Annotated
 
 import typer
 
+from gradiometer.cli.completing import complete_page
 from gradiometer.cli.console import results, write_json
+from gradiometer.cli.reading import Json
 
 
 def docs(
-    name: Annotated[str | None, typer.Argument(help="A condition or a cure; all are listed without one.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME", help="A condition or a cure; all are listed without one.", autocompletion=complete_page
+        ),
+    ] = None,
+    json: Json = False,
 ) -> None:
     """Say what a condition or a cure is.
 

@@ -1,6 +1,9 @@
 """Exit codes of every verb; `run` and `check` otherwise hand on the script's own."""
 
-from gradiometer.schema import Diagnosis, Severity
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gradiometer.schema import Diagnosis, Severity
 
 OK = 0
 """Nothing at or above `--fail-on`; for `cure`: a cure is proved."""
@@ -16,7 +19,7 @@ INTERRUPTED = 130
 """Ctrl-C, as shells have it."""
 
 
-def exit_code_of(diagnosis: Diagnosis, fail_on: Severity | None) -> int:
+def exit_code_of(diagnosis: "Diagnosis", fail_on: "Severity | None") -> int:
     """The exit code of a verb that diagnoses.
 
     Args:

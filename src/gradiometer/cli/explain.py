@@ -1,23 +1,52 @@
-"""`gradiometer explain`: what happened in a recorded run, in plain sentences."""
+"""`gradiometer explain`: what happened in a recorded run, in plain sentences.
 
-from pathlib import Path
+Examples:
+    gradiometer explain run.db
+        The story of the run: verdict, when what went wrong, why, and what would help.
+    gradiometer explain run.db --layer body.4
+        One layer: its gain and its update ratio by cause, its units.
+    gradiometer explain run.db --examples
+        The examples that pulled hardest, and those that pulled against their batch.
+
+Exit codes:
+    0    It is told.
+    2    The run file can't be read, or has no such layer; stderr says why.
+
+Files:
+    RUN             Read, also while it is still being written; never changed.
+    pyproject.toml  Its table [tool.gradiometer] holds the findings to ignore.
+
+Environment:
+    NO_COLOR, COLUMNS  No colour; width of the terminal.
+"""
+
 from typing import Annotated
 
 import typer
 
 from gradiometer.cli.console import results, write_json
+from gradiometer.cli.reading import Json, RecordedRun
+from gradiometer.cli.topics import OUTPUT
 from gradiometer.errors import SettingsError
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(help="The run file.", show_default=False)],
+    run: RecordedRun,
     layer: Annotated[
-        str | None, typer.Option(help="Explain this layer alone: its gain and its update ratio by cause, its units.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Explain this layer alone: its gain and its update ratio by cause, its units.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     examples: Annotated[
-        bool, typer.Option("--examples", help="List the examples that pulled hardest, and against their batch.")
+        bool,
+        typer.Option(
+            "--examples", help="List the examples that pulled hardest, and against their batch.", rich_help_panel=OUTPUT
+        ),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    json: Json = False,
 ) -> None:
     """Say what happened in a recorded run, in order: verdict, when what went wrong, why, and what would help."""
     from gradiometer.diagnosing import diagnose

@@ -1,27 +1,93 @@
-"""`gradiometer export`: a recorded run as tables, and its figures."""
+"""`gradiometer export`: a recorded run as tables, and its figures.
 
+Examples:
+    gradiometer export run.db
+        Write a folder of CSV files beside the run file, and print their paths.
+    gradiometer export run.db --to json --output run.json --force
+        Write one JSON file, and replace an older one.
+    gradiometer export run.db --to parquet --figures png
+        Write Parquet tables, and every figure as a picture.
+    gradiometer export run.db --to wandb:my-project
+        Tell a tracker of the run: its numbers, its findings, its verdict and its report.
+    gradiometer export run.db --to tensorboard:runs/first --follow
+        Tell TensorBoard of a run that another process is training, until it ends.
+
+Exit codes:
+    0    The files are written, or the trackers are told.
+    2    The run file can't be read, a file is there already, a package is missing or a tracker refuses; stderr says
+         which.
+
+Files:
+    RUN             Read, also while it is still being written; never changed.
+    pyproject.toml  Its table [tool.gradiometer] holds the findings to ignore.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from gradiometer.cli.completing import complete_figure_format, complete_format_or_tracker
 from gradiometer.cli.console import results, write_json
+from gradiometer.cli.reading import Json, RecordedRun
+from gradiometer.cli.topics import OUTPUT
+from gradiometer.errors import SettingsError
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The run file.", show_default=False)],
-    to: Annotated[str, typer.Option(help="Format of the tables: csv, parquet or json.")] = "csv",
+    run: RecordedRun,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT|TRACKER[:PLACE]",
+            help="Format of the tables: csv, parquet or json; or a tracker: tensorboard, wandb, mlflow, trackio.",
+            autocompletion=complete_format_or_tracker,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = "csv",
     output: Annotated[
-        Path | None, typer.Option(help="Folder of the tables, for JSON the file; beside the run file if not given.")
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Folder of the tables, for JSON the file; beside the run file if not given.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
-    figures: Annotated[str | None, typer.Option(help="Write the figures too: html, png or svg.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    figures: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="Write the figures too: html, png or svg.",
+            autocompletion=complete_figure_format,
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files that are there.", rich_help_panel=OUTPUT)
+    ] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Tell the tracker until the run is over.", rich_help_panel=OUTPUT)
+    ] = False,
+    json: Json = False,
 ) -> None:
-    """Write a recorded run as tables, and print the paths of the files.
+    """Write a recorded run as tables, and print the paths of the files; or tell a tracker of it.
 
-    Parquet needs pyarrow (`pip install 'gradiometer[export]'`), figures as pictures need kaleido (`[images]`).
+    Parquet needs pyarrow (`pip install 'gradiometer[export]'`), figures as pictures need kaleido (`[images]`), a
+    tracker needs the extra of its name.
     """
+    from gradiometer.cli.tracked import is_tracker, tell_recorded, told_lines
+
+    if is_tracker(to):
+        refuse_beside_tracker({"--output": output is not None, "--figures": figures is not None, "--force": force})
+        told = tell_recorded(run, to, follows=follow)
+        if json:
+            write_json({"told": told})
+        else:
+            results().print("\n".join(told_lines(told)), soft_wrap=True)
+        return
+    if follow:
+        raise SettingsError("--follow goes with a tracker alone: tables are written once")
     from gradiometer.diagnosing import diagnose
     from gradiometer.recording.reader import read_run
     from gradiometer.settings import load_settings
@@ -38,3 +104,16 @@ def export(
         return
     for file in files:
         results().print(str(file), soft_wrap=True)
+
+
+def refuse_beside_tracker(given: Mapping[str, bool]) -> None:
+    """Refuse options that a tracker has no use for.
+
+    Raises:
+        SettingsError: One was given.
+    """
+    for option, is_given in given.items():
+        if is_given:
+            raise SettingsError(
+                f"{option} goes with tables alone: a tracker's place stands behind its name, NAME:PLACE"
+            )

@@ -1,4 +1,29 @@
-"""`gradiometer lab`: the lab's experiments, listed and conducted, and its explorer."""
+"""`gradiometer lab`: the lab's experiments, listed and conducted, and its explorer.
+
+Examples:
+    gradiometer lab
+        List the experiments, each with its question.
+    gradiometer lab learning-speeds --quick
+        Conduct one on bundled data within half a minute, and leave a page that explains it.
+    gradiometer lab all --data mnist.npz --folder lab
+        Conduct one after another on MNIST.
+    gradiometer lab explorer
+        Walk through a digit network in a browser, down to one weight.
+
+Exit codes:
+    0    All that was measured lies within what is accepted.
+    2    An experiment could not be run; stderr says why.
+    3    A figure lies outside of what is accepted.
+    130  Ctrl-C.
+
+Files:
+    .gradiometer/lab/  The page of each experiment, and a folder with its run files.
+
+Environment:
+    GRADIOMETER_MNIST  Path of a copy of MNIST: mnist.npz, or a folder with it or with the four IDX files.
+    XDG_CACHE_HOME     Where a downloaded copy is kept, in gradiometer/mnist; ~/.cache if not set.
+    NO_COLOR, COLUMNS  No colour; width of the terminal.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,7 +31,10 @@ from typing import Annotated
 
 import typer
 
+from gradiometer.cli.completing import complete_experiment
 from gradiometer.cli.console import results, write_json
+from gradiometer.cli.reading import Json
+from gradiometer.cli.topics import EXPERIMENT, EXPLORING, OUTPUT
 from gradiometer.errors import SettingsError
 
 FOLDER = Path(".gradiometer/lab")
@@ -15,25 +43,69 @@ FOLDER = Path(".gradiometer/lab")
 EXPLORER = "explorer"
 """The name that opens a page instead of conducting an experiment."""
 
-Name = Annotated[str | None, typer.Argument(help="An experiment, all, or explorer; listed without one.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Only bundled data and fewer seeds: within half a minute.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="NAME", help="An experiment, all, or explorer; listed without one.", autocompletion=complete_experiment
+    ),
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick", help="Only bundled data and fewer seeds: within half a minute.", rich_help_panel=EXPERIMENT
+    ),
+]
 Data = Annotated[
     Path | None,
     typer.Option(
         exists=True,
+        metavar="PATH",
         help="File or folder with MNIST; looked for and downloaded if not given (explorer: the bundled digits).",
+        rich_help_panel=EXPERIMENT,
     ),
 ]
-Seeds = Annotated[int | None, typer.Option(min=1, help="Seeds of each measurement; each has its own number else.")]
-Folder = Annotated[
-    Path | None, typer.Option(file_okay=False, help=f"Where pages and run files go.  [default: {FOLDER}]")
+Seeds = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Seeds of each measurement; each has its own number else.",
+        rich_help_panel=EXPERIMENT,
+    ),
 ]
-Output = Annotated[Path | None, typer.Option(dir_okay=False, help="Where the page goes, instead of FOLDER/NAME.html.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Port = Annotated[int | None, typer.Option(help="Explorer: port to listen on; any that is free if not given.")]
-Host = Annotated[str | None, typer.Option(help="Explorer: address to listen on; this machine alone if not given.")]
-Token = Annotated[str | None, typer.Option(help="Explorer: what a browser must know; made for other hosts.")]
-NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Explorer: open no browser.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        file_okay=False,
+        metavar="FOLDER",
+        help=f"Where pages and run files go.  [default: {FOLDER}]",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        dir_okay=False,
+        metavar="FILE",
+        help="Where the page goes, instead of FOLDER/NAME.html.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Port = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Port to listen on; any that is free if not given.", rich_help_panel=EXPLORING),
+]
+Host = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS", help="Address to listen on; this machine alone if not given.", rich_help_panel=EXPLORING
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(metavar="WORD", help="What a browser must know; made for other hosts.", rich_help_panel=EXPLORING),
+]
+NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Open no browser.", rich_help_panel=EXPLORING)]
 
 
 def lab(

@@ -1,21 +1,49 @@
-"""`gradiometer replay`: a recorded run again, up to the operation in which NaN or infinity began."""
+"""`gradiometer replay`: a recorded run again, up to the operation in which NaN or infinity began.
+
+Examples:
+    gradiometer replay run.db
+        Name the operation, its layer and its line, in the step where NaN or infinity began.
+    gradiometer replay run.db --step 120 --json
+        Look at another step, and print one JSON object.
+
+Exit codes:
+    0    The operation is named.
+    2    The run can't be replayed; stderr says why.
+    3    No operation of that step gave NaN or infinity.
+    130  Ctrl-C.
+
+Files:
+    RUN                         Read; what is found is added to it.
+    run.batches/, run.weights/  Batches and weights that were kept beside run.db: a replay is checked by them.
+
+Environment:
+    WANDB_MODE and the like  Set for the script, so that its loggers upload nothing.
+    NO_COLOR, COLUMNS        No colour; width of the terminal.
+"""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gradiometer.cli.console import messages, results, write_json
 from gradiometer.cli.exit_codes import FINDINGS, OK
+from gradiometer.cli.reading import Json, RecordedRun
+from gradiometer.cli.topics import MEASURING
 
 
 def replay(
-    run: Annotated[Path, typer.Argument(help="The run file.", show_default=False)],
+    run: RecordedRun,
     step: Annotated[
-        int | None, typer.Option(min=0, help="The step to measure; where NaN or infinity began if not given.")
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="The step to measure; where NaN or infinity began if not given.",
+            rich_help_panel=MEASURING,
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    json: Json = False,
 ) -> None:
     """Run a recorded script again up to the step where NaN or infinity began, and name the operation.
 

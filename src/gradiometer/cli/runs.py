@@ -1,4 +1,25 @@
-"""`gradiometer runs`: the run files and the cases of `cure` that are kept here, listed or cleaned."""
+"""`gradiometer runs`: the run files and the cases of `cure` that are kept here, listed or cleaned.
+
+Examples:
+    gradiometer runs
+        List what is kept here, newest first.
+    gradiometer runs --clean --keep 10 --older-than 30
+        Delete what is older than 30 days, but the newest ten, after asking.
+    gradiometer runs experiments --json
+        List another folder, as one JSON object.
+
+Exit codes:
+    0    It is listed, or deleted.
+    2    A folder can't be read, or a file can't be deleted; stderr says why.
+
+Files:
+    .gradiometer/runs/   Run files, with kept batches and weights; the setting `folder` names another place.
+    .gradiometer/cures/  Cases of `cure` with their trials.
+    pyproject.toml       Its table [tool.gradiometer] holds the folder.
+
+Environment:
+    NO_COLOR, COLUMNS  No colour; width of the terminal.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,19 +31,33 @@ from rich.text import Text
 
 from gradiometer.cli.console import messages, results, write_json
 from gradiometer.cli.kept import Entry, Skipped, choose_old, delete, list_kept
+from gradiometer.cli.reading import Json
+from gradiometer.cli.topics import CLEANING
 from gradiometer.errors import SettingsError
 from gradiometer.units import format_bytes
 
 
 def runs(
     folder: Annotated[
-        Path | None, typer.Argument(help="Only this folder; else the settings' own, and that of `cure`.")
+        Path | None,
+        typer.Argument(metavar="FOLDER", help="Only this folder; else the settings' own, and that of `cure`."),
     ] = None,
-    clean: Annotated[bool, typer.Option("--clean", help="Delete runs and cures, after asking; nothing else.")] = False,
-    keep: Annotated[int, typer.Option(help="With --clean: keep this many of the newest.", min=0)] = 0,
-    older_than: Annotated[float | None, typer.Option(help="With --clean: only what is older, in days.", min=0)] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    clean: Annotated[
+        bool,
+        typer.Option("--clean", help="Delete runs and cures, after asking; nothing else.", rich_help_panel=CLEANING),
+    ] = False,
+    keep: Annotated[
+        int,
+        typer.Option(metavar="N", help="With --clean: keep this many of the newest.", min=0, rich_help_panel=CLEANING),
+    ] = 0,
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            metavar="DAYS", help="With --clean: only what is older, in days.", min=0, rich_help_panel=CLEANING
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --clean: do not ask.", rich_help_panel=CLEANING)] = False,
+    json: Json = False,
 ) -> None:
     """List the run files that are kept here, newest first, and the cures with their trials, or delete old ones."""
     from gradiometer.settings import CASES_FOLDER, load_settings

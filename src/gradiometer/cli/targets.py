@@ -19,6 +19,8 @@ def named_target(words: tuple[str, ...], module: str | None, verb: str) -> Targe
         >>> named_target(("train.py", "--epochs", "3"), None, "run")
         Target(script='train.py', module=None, arguments=('--epochs', '3'))
     """
+    if any("\0" in word for word in (module or "", *words)):
+        raise SettingsError("a word of the command holds a NUL, which no name of a file can")
     if module:
         return Target(None, module, words)
     if not words:

@@ -1,23 +1,27 @@
 """What `run` and `check` share: a script is run watched, its verdict printed, and one exit code told."""
 
+import contextlib
 import os
 import sys
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradiometer.cli.artefacts import Artefacts, refuse_places, write_artefacts
 from gradiometer.cli.beside import served_beside
 from gradiometer.cli.console import messages, severity_of
 from gradiometer.cli.cured import CuredRun, cured_run
-from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, exit_code_of
+from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, OK, exit_code_of
 from gradiometer.cli.targets import named_target
-from gradiometer.errors import NoTrainingError, RunFileError, SettingsError
+from gradiometer.cli.tracked import Tracking, destinations_in
+from gradiometer.errors import GradiometerError, NoTrainingError, RunFileError, SettingsError
 from gradiometer.launching.departing import DepartureWatch
 from gradiometer.launching.launch import Launch, LaunchResult, launch_script
-from gradiometer.launching.script import Target
+from gradiometer.launching.script import Target, is_there
 from gradiometer.launching.torchrun import rank_in
 from gradiometer.recording.keeping import Keeping, bounds_from
 from gradiometer.settings import Settings, load_settings
@@ -48,6 +52,9 @@ class WatchOptions:
         keep_weights: The same of weights on the way.
         cure: Labels of cures to apply, or a run file that holds a proved one.
         is_live: The run's dashboard is served while it trains.
+        artefacts: Files for continuous integration.
+        to: Trackers to tell of the run while it trains.
+        is_check: The verdict is all that is wanted.
     """
 
     words: tuple[str, ...]
@@ -65,6 +72,9 @@ class WatchOptions:
     keep_weights: str = "0"
     cure: str | None = None
     is_live: bool = False
+    artefacts: Artefacts = Artefacts()
+    to: str | None = None
+    is_check: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +85,7 @@ class Watcher:
         options: The command line's options.
         settings: The settings.
         cured: The cures to apply; None without.
+        tracking: The trackers to tell.
         session: The run's session, None until the script imports torch.
         view: The live view.
         is_stop_asked: A finding that `--stop-on` names was made.
@@ -83,6 +94,7 @@ class Watcher:
     options: WatchOptions
     settings: Settings
     cured: CuredRun | None = None
+    tracking: Tracking = field(default_factory=lambda: Tracking(()))
     session: "Session | None" = None
     view: LiveView | None = None
     is_stop_asked: bool = False
@@ -93,7 +105,8 @@ class Watcher:
         """Begin to show; called when watching begins."""
         self.session = session
         self.started = time.monotonic()
-        if not self.options.is_quiet:
+        self.tracking.start(session)
+        if not self.options.is_quiet and sys.stderr is not None:
             self.view = LiveView(self.state).start()
         if self.options.stop_on:
             threading.Thread(target=self.look_for_findings, daemon=True, name="gradiometer-stop-on").start()
@@ -129,6 +142,13 @@ class Watcher:
     def is_to_stop(self) -> bool:
         """Whether the training is to stop here."""
         return self.is_stop_asked or (self.cured is not None and self.cured.is_hopeless())
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether the exit code is to tell more than how the script ended: then to have no run file is a failure."""
+        options = self.options
+        asked = options.fail_on or self.settings.fail_on or options.stop_on or options.is_json or options.is_check
+        return bool(asked) or options.artefacts != Artefacts()
 
     def state(self) -> LiveState:
         """What the live view shows now."""
@@ -202,10 +222,11 @@ def run_watched(options: WatchOptions) -> int:
     file = options.file or default_file(target, settings)
     overhead = options.overhead if options.overhead is not None else settings.overhead
     refuse_early(file, overhead)
-    watcher = Watcher(options, settings, cured)
+    refuse_places(options.artefacts, file)
+    watcher = Watcher(options, settings, cured, Tracking(destinations_in(options.to)))
     launch = watcher.launch(target, file, overhead)
-    is_there = target.script is None or Path(target.script).exists()
-    with served_beside(file, is_wanted=options.is_live and is_there):
+    can_start = target.script is None or is_there(Path(target.script))
+    with served_beside(file, is_wanted=options.is_live and can_start):
         diagnosis, code = launch_watched(launch, file, watcher)
     if diagnosis is None or code:
         return code
@@ -222,15 +243,20 @@ def launch_watched(launch: Launch, file: Path, watcher: Watcher) -> "tuple[Diagn
     cured = watcher.cured
     with DepartureWatch(file, lambda: watcher.session):
         result = launch_script(launch) if cured is None else cured.launch(launch)
-    if result.fault is not None:
-        raise result.fault
+    watcher.tracking.stop()
     script_code = result.ending.exit_code
+    if result.fault is not None:
+        is_ours_to_mend = not isinstance(result.fault, GradiometerError)
+        if not script_code and (watcher.is_judged or not is_ours_to_mend):
+            raise result.fault
+        told = traceback.format_exception(result.fault) if is_ours_to_mend else [str(result.fault)]
+        messages().print(f"gradiometer: {''.join(told)}", soft_wrap=True)
     if cured is not None and script_code == 0:
         cured.finish(has_optimizer=result.optimizer_count > 0)
-    if result.step_count == 0 and script_code == 0:
+    if result.step_count == 0 and script_code == 0 and not result.is_broken:
         raise NoTrainingError(what_was_looked_for(result))
     if result.file is None or not result.file.exists():
-        return None, script_code or COULD_NOT
+        return None, script_code or (COULD_NOT if watcher.is_judged else OK)
     return show_verdict(result.file, watcher.settings, watcher.options), script_code
 
 
@@ -255,12 +281,15 @@ def show_verdict(file: Path, settings: Settings, options: WatchOptions) -> "Diag
 
     run = read_run(file)
     diagnosis = diagnose_run(run, settings)
-    sys.stdout.flush()
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or its reader left: the script's affair
+        sys.stdout.flush()
     console = messages()
     if options.is_json:
         write_json(diagnosis_object(run, diagnosis))
     else:
         print_diagnosis(diagnosis, run, console, run_file=file)
+    threshold = severity_of(options.fail_on if options.fail_on is not None else settings.fail_on)
+    write_artefacts(run, diagnosis, options.artefacts, threshold)
     console.print(f"\nRun file:  {file}", style="dim", soft_wrap=True)
     return diagnosis
 
@@ -295,6 +324,8 @@ def default_file(target: Target, settings: Settings) -> Path:
     The process's number is part of the name: of runs that start together, each has a file of its own.
     """
     stem = Path(target.script).stem if target.script else (target.module or "run").rpartition(".")[2]
+    # What is no module's name could lead to another folder.
+    stem = Path(stem).name or "run"
     moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
     folder = Path(settings.folder).absolute()
     name = f"{stem}-{moment}-{os.getpid()}"

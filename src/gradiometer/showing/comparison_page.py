@@ -2,6 +2,7 @@
 
 import html
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def write_comparison_page(
     """
     page = render_comparison_page(comparison, before, after, names=names)
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise RunFileError(
@@ -68,7 +69,7 @@ def refuse_replacing_runs(path: Path, run_files: Sequence[Path]) -> None:
         RunFileError: The page's place is one of the run files.
     """
     for run_file in run_files:
-        if path.resolve() == run_file.resolve():
+        if os.path.realpath(path) == os.path.realpath(run_file):
             raise RunFileError(
                 f"The page would replace the run file {run_file}. Choose another place with --output FILE."
             )

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from gradiometer.showing.printable import printable_json
+
 
 def plain(value: Any) -> Any:
     """Turn a noun, or anything made of nouns, numbers, arrays, mappings and sequences, into what JSON can hold.
@@ -56,7 +58,7 @@ def json_text(value: Any) -> str:
           "verdict": "healthy"
         }
     """
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return printable_json(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)) + "\n"
 
 
 def json_for_html(value: Any) -> str:

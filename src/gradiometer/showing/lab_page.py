@@ -116,7 +116,7 @@ def written_page(page: str, path: Path) -> Path:
     """Write a page to its place; returns and raises as `write_lab_page`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise SettingsError(

@@ -4,6 +4,7 @@ It stands in the frame of all pages, which load nothing. Every text that comes f
 """
 
 import html
+import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -61,13 +62,13 @@ def write_report(run: Run, diagnosis: Diagnosis, path: Path, *, run_file: Path |
     Raises:
         RunFileError: The page can't be written there; the message says why and which option names another place.
     """
-    if run_file is not None and path.resolve() == run_file.resolve():
+    if run_file is not None and os.path.realpath(path) == os.path.realpath(run_file):
         raise RunFileError(
             f"The report would replace the run file {run_file}. Choose another place with --output FILE."
         )
     page = render_report(run, diagnosis, run_file=run_file)
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise RunFileError(

@@ -41,7 +41,7 @@ def write_theory_page(expected: Expectation, phases: PhaseMap, path: Path) -> Pa
     """
     page = render_theory_page(expected, phases)
     try:
-        path.write_text(page, encoding="utf-8")
+        path.write_text(page, encoding="utf-8", errors="backslashreplace")
     except OSError as fault:
         reason = fault.strerror or str(fault)
         raise SettingsError(

@@ -30,7 +30,7 @@ STEPS = 60
 def served(ask: Ask, data: DigitData) -> Iterator[str]:
     application = explorer_application(ask, data, first_steps=STEPS)
     with listening(application.server, script_hashes=script_hashes(application)) as listener:
-        running = threading.Thread(target=listener.server.run, daemon=True)
+        running = threading.Thread(target=listener.run, daemon=True)
         running.start()
         yield listener.url
 
@@ -66,6 +66,7 @@ def choose(page: Any, group: str, words: str, said: str | None = None) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_leads_from_a_digit_to_one_weight_and_through_a_step(browser, address: str) -> None:
     with visit(browser, address) as seen:
         page = seen.page
