@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format-check lint types imports unit slow bench bench-cures new-condition new-cure clean
+.PHONY: help setup demo test check format-check lint types imports unit slow bench bench-cures fuzz audit docs new-condition new-cure clean
 
 help:
 	@echo "make demo                    set up, then find and prove a cure for a network that does not learn"
@@ -26,7 +26,10 @@ help:
 	@echo "make check                   format, lint, types, import contracts, tests with doctests"
 	@echo "make slow                    the tests that take more than a few seconds"
 	@echo "make bench                   what watching costs"
+	@echo "make fuzz                    100 000 hostile inputs: half an hour"
+	@echo "make audit                   known vulnerabilities of all packages in .venv; fails where it can't look them up"
 	@echo "make bench-cures             how many faulty trainings are cured: hours, goes on where it was stopped"
+	@echo "make docs                    the documentation as a site, in site/; fails where a link is broken"
 	@echo "make new-condition NAME=...  stub a condition: source, test, table line"
 	@echo "make new-cure NAME=...       stub a cure: source, test, table line"
 	@echo "make clean                   remove .venv and all caches"
@@ -79,10 +82,10 @@ imports:
 	$(BIN)/lint-imports
 
 unit:
-	$(BIN)/pytest --quiet -n 2
+	$(BIN)/pytest --quiet -n 2 --dist loadfile
 
 slow: $(STAMP)
-	$(BIN)/pytest --quiet -n 2 -m slow
+	$(BIN)/pytest --quiet -n 2 --dist loadfile -m slow
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/overhead.py
@@ -91,6 +94,20 @@ bench-cures: $(STAMP)
 	$(BIN)/python -m benchmarks.truth run --jobs 2
 	$(BIN)/python -m benchmarks.cures run --sample 60 --healthy 60
 	$(BIN)/python -m benchmarks.cures judge
+
+docs: $(STAMP)
+	DISABLE_MKDOCS_2_WARNING=true $(BIN)/properdocs build --quiet
+	$(BIN)/python tools/docs_links.py site
+
+fuzz: $(STAMP)
+	$(BIN)/python -m benchmarks.fuzz --inputs 100000
+
+# Strict: a package that the database does not know of, or that can't be asked, is no package without a fault.
+audit: $(STAMP)
+	@mkdir -p build
+	@$(BIN)/pip list --format freeze --exclude-editable | sed 's/+.*//' >build/audited.txt
+	@$(BIN)/pip-audit --strict --disable-pip --no-deps --progress-spinner off --requirement build/audited.txt \
+		|| { echo "make audit: a package has a known fault, or could not be looked up (no network?): see above"; exit 1; }
 
 new-condition: $(STAMP)
 	@$(BIN)/python tools/new_unit.py condition "$(NAME)"
@@ -101,4 +118,4 @@ new-cure: $(STAMP)
 	@$(BIN)/ruff format --quiet src/gradiometer/curing
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist site
