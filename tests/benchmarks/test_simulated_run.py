@@ -34,6 +34,7 @@ def test_never_outgrows_its_bound_with_turns_of_every_kind(filling):
     assert MAX_BYTES // 4 < filling.end_bytes <= filling.greatest_bytes <= MAX_BYTES
 
 
+@pytest.mark.slow
 def test_keeps_full_steps_at_every_scale_and_every_kind_of_turn(filling):
     steps = filling.run.snapshot_steps
     newest = np.arange(STEPS - 10 * FULL_INTERVAL, STEPS, FULL_INTERVAL)
@@ -48,5 +49,6 @@ def test_keeps_full_steps_at_every_scale_and_every_kind_of_turn(filling):
         assert max(kinds.values()) <= 3 * min(kinds.values())
 
 
+@pytest.mark.slow
 def test_keeps_every_event_of_a_thinned_run(filling):
     assert [event.step for event in filling.run.events] == list(range(0, STEPS, EVENT_INTERVAL))

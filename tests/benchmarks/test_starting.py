@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAMS = ["benchmarks.cures", pytest.param("benchmarks.truth", marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", PROGRAMS)
 def test_says_how_it_is_used(module: str) -> None:
     answer = subprocess.run(

@@ -81,6 +81,7 @@ def test_goes_on_when_a_script_crashes_under_some_cures(tmp_path: Path) -> None:
     assert result.is_proved
 
 
+@pytest.mark.slow
 def test_forgets_what_was_tried_when_the_script_or_a_file_that_it_imports_has_changed(tmp_path: Path) -> None:
     (tmp_path / "width.py").write_text("WIDTH = 16\n")
     text = "from width import WIDTH\n" + SIGMOIDS.replace("Sigmoid", "ReLU").replace("range(5)", "range(0)")

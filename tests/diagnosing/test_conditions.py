@@ -17,6 +17,11 @@ HEADINGS = ("What it finds:", "Why it matters:", "What cures it:", "Source:")
 TRAINED_FOR_LONG = {"collapsed", "fading_memory", "linear", "noisy", "over_regularised", "stalled", "unscaled_input"}
 """Conditions whose specimens take seconds to show them."""
 
+QUICKLY_TRAINED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in TRAINED_FOR_LONG else name for name in CONDITIONS
+]
+"""All conditions; those that take seconds are slow."""
+
 
 def conditions_in(findings: tuple[Finding, ...]) -> set[str]:
     return {finding.condition for finding in findings if finding.severity != "info"}
@@ -29,17 +34,14 @@ def test_finds_a_condition_in_its_specimen_as_the_root(condition):
     assert diagnosis.findings[0].condition == condition
 
 
-@pytest.mark.parametrize("condition", CONDITIONS)
+@pytest.mark.parametrize("condition", QUICKLY_TRAINED)
 def test_finds_nothing_in_a_healthy_twin(condition):
     diagnosis = diagnose(run_of(condition, "twin"))
     assert diagnosis.verdict == "healthy", diagnosis.findings
     assert conditions_in(diagnosis.findings) == set()
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [pytest.param(name, marks=pytest.mark.slow) if name in TRAINED_FOR_LONG else name for name in CONDITIONS],
-)
+@pytest.mark.parametrize("condition", QUICKLY_TRAINED)
 def test_finds_a_condition_in_functional_calls(condition):
     assert conditions_in(diagnose(run_of(condition, "functional")).findings) == {condition}
 

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -74,6 +75,7 @@ def test_does_not_alarm_at_frozen_layers():
     assert diagnose(train(model, adam(3e-3), steps=80)).verdict == "healthy"
 
 
+@pytest.mark.slow
 def test_does_not_alarm_at_a_network_that_has_converged_long_ago():
     torch.manual_seed(0)
     model = draw(Chain(2, nn.ReLU()), draw_he)
@@ -126,6 +128,7 @@ def test_does_not_alarm_while_the_learning_rate_is_warmed_up():
     assert diagnose(watching.run).verdict == "healthy"
 
 
+@pytest.mark.slow
 @settings(max_examples=5)
 @given(exponent=st.integers(-8, 8))
 @example(exponent=-1)

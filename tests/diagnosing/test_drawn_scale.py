@@ -65,6 +65,7 @@ def test_names_large_weights_as_the_cause_of_a_saturated_layer_in_a_network_that
     assert (finding.condition, finding.cause.name) == ("saturated", "weight_scale")
 
 
+@pytest.mark.slow
 def test_finds_weights_so_small_that_the_signal_fades():
     finding = alarms_in(train(multiplied(0.03), descent(0.05), steps=320))[0]
     assert (finding.condition, finding.cause.name) == ("vanishing", "weight_scale")

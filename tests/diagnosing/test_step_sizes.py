@@ -108,6 +108,7 @@ def hyperbolic(depth: int, rate: float) -> Run:
     return train(Chain(depth, nn.Tanh()), adam(rate), steps=150)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "rate"), [(5, 0.3), (8, 0.1), (8, 0.04)])
 def test_finds_steps_far_above_the_usual_rate_in_a_network_that_learns_a_little(depth, rate):
     finding = found_in(hyperbolic(depth, rate), "thrashing")
@@ -187,6 +188,7 @@ def test_counts_rate_momentum_and_clipping_together():
     assert excess(descent(0.1, momentum=0.99), most_norm=1e-3) < 0.1
 
 
+@pytest.mark.slow
 def test_finds_batch_normalisation_over_two_examples_and_not_over_many():
     def over(size: int) -> Run:
         model = normalised(nn.BatchNorm1d)
@@ -212,6 +214,7 @@ def line_with_noise() -> tuple[Tensor, Tensor]:
     return points, (points[:, :1] + 0.7 * torch.randn(512, 1, generator=generator))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "is_found"), [(0.003, True), (0.0002, False)])
 def test_finds_one_example_at_a_time_under_a_rate_for_many(rate, is_found):
     torch.manual_seed(0)

@@ -145,6 +145,7 @@ class Parallel(nn.Module):
         return torch.cat([self.left(x), self.right(x)], dim=-1)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(
     kinds=st.lists(st.sampled_from(["residual", "attention", "parallel", "sigmoid"]), min_size=1, max_size=4),

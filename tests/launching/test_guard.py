@@ -216,6 +216,7 @@ show()
     )
 
 
+@pytest.mark.slow
 def test_keeps_torch_numpy_safetensors_and_archives(compare):
     compare(
         TREE

@@ -262,6 +262,7 @@ print(importlib.util.find_spec("torch").loader.name)
 """
 
 
+@pytest.mark.slow
 def test_tells_once_that_torch_is_imported_and_leaves_its_loader_as_it_was(launcher, tmp_path):
     write(tmp_path, "train.py", TORCH.format(removed=1))
     write(tmp_path, "bare.py", TORCH.format(removed=0))

@@ -159,6 +159,7 @@ EVALUATING = (
 )
 
 
+@pytest.mark.slow
 def test_reads_from_a_trial_what_its_script_has_printed(tmp_path: Path) -> None:
     spec = spec_for(tmp_path, EVALUATING, steps=20, step_limit=17)
     done = read_trial(run_trials([spec], workers=1)[0])

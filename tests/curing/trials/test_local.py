@@ -80,6 +80,7 @@ def test_runs_a_trial_anew_when_anything_that_decides_differs(tmp_path: Path) ->
     assert len(folders | {spec.folder}) == 6
 
 
+@pytest.mark.slow
 def test_ends_data_loader_workers_with_their_trial(tmp_path: Path) -> None:
     text = """\
 import multiprocessing

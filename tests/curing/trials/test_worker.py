@@ -155,6 +155,7 @@ def test_treats_a_script_with_several_models(tmp_path: Path, cure: str) -> None:
     assert paired(untouched, reading) is True
 
 
+@pytest.mark.slow
 def test_runs_a_script_that_sets_its_environment_first_the_same_way(tmp_path: Path) -> None:
     plain = spec_for(tmp_path, DROPOUT, seed=2)
     (forked,) = read_all(plain)
