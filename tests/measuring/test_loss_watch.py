@@ -1,7 +1,5 @@
 """What is read of a loss: its kind, its targets, the best constant guess, against guesses found by optimisation."""
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 import torch
@@ -11,42 +9,10 @@ from torch.utils.checkpoint import checkpoint
 
 import gradiometer
 from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS
-from gradiometer.schema import Run
+from measuring.loss_material import CLASSES, EXAMPLES, FEATURES, LossFunction, drawn, trained
 from measuring.networks import seeded
 
 pytestmark = pytest.mark.skipif(not TELLS_OF_HOOKS, reason=OLD_TORCH_NOTE)
-
-EXAMPLES, FEATURES, CLASSES = 24, 5, 4
-
-LossFunction = Callable[[Tensor, Tensor], Tensor]
-
-
-def drawn(kind: str) -> Tensor:
-    with seeded(3):
-        if kind == "classes":
-            classes = torch.randint(0, CLASSES - 1, (EXAMPLES,))
-            classes[:3] = -100
-            return classes
-        if kind == "probabilities":
-            return torch.randn(EXAMPLES, CLASSES).mul(2.0).softmax(1)
-        if kind == "sides":
-            return (torch.rand(EXAMPLES, CLASSES) < torch.tensor([0.1, 0.3, 0.5, 0.9])).float()
-        return torch.randn(EXAMPLES, CLASSES) * torch.tensor([1.0, 2.0, 0.1, 5.0]) + 3.0
-
-
-def trained(loss_of: LossFunction, targets: list[Tensor], out_count: int = CLASSES) -> Run:
-    with seeded(5):
-        model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, out_count))
-        inputs = torch.randn(len(targets), EXAMPLES, FEATURES)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
-        for batch, expected in zip(inputs, targets, strict=True):
-            optimizer.zero_grad()
-            output = model(batch)
-            loss_of(output, expected).backward()
-            optimizer.step()
-    assert not [event for event in watching.run.events if event.kind == "fault"]
-    return watching.run
 
 
 def best_guess_loss(loss_of: LossFunction, targets: Tensor, out_count: int = CLASSES) -> float:
@@ -383,65 +349,3 @@ def test_leaves_every_bit_of_a_training_as_it_is(is_by_hand: bool) -> None:  # n
 
     for alone, watched in zip(weights(is_watched=False), weights(is_watched=True), strict=True):
         assert torch.equal(alone, watched)
-
-
-def test_reads_the_targets_where_the_root_itself_reshapes_its_output() -> None:
-    class Flat(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.head = nn.Linear(FEATURES, 1)
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.head(x).squeeze(-1)
-
-    with seeded(5):
-        model, inputs, targets = Flat(), torch.randn(EXAMPLES, FEATURES), torch.randn(EXAMPLES) + 3.0
-    run = watched_once(model, inputs, lambda output: (output - targets).square().mean())
-    assert run.snapshot_columns["target_mean"][-1] == pytest.approx(float(targets.mean()), rel=1e-5)
-    assert run.snapshot_columns["constant_loss"][-1] == pytest.approx(float(targets.var(correction=0)), rel=1e-4)
-
-
-def test_tells_no_targets_where_the_axes_of_the_output_were_exchanged_before_the_loss() -> None:
-    with seeded(5):
-        model, inputs = nn.Linear(FEATURES, CLASSES), torch.randn(EXAMPLES, 3, FEATURES)
-        targets = torch.randn(EXAMPLES, CLASSES, 3)
-    run = watched_once(model, inputs, lambda output: (output.transpose(1, 2) - targets).square().mean())
-    for name in ("target_mean", "target_rms", "target_greatest", "constant_loss"):
-        assert np.isnan(run.snapshot_columns[name]).all()
-    assert run.facts["loss_path"]["target_shape"] == [EXAMPLES, CLASSES, 3]
-
-
-@pytest.mark.parametrize(("shape", "weight_count"), [((EXAMPLES, 3, 4, 8), 8), ((EXAMPLES,), EXAMPLES)])
-def test_tells_no_constant_loss_where_weights_of_the_positive_side_are_not_one_of_each_column(
-    shape: tuple[int, ...], weight_count: int
-) -> None:
-    with seeded(5):
-        model, inputs = nn.Linear(2, 1), torch.randn(*shape, 2)
-        targets, weights = (torch.rand(shape) < 0.5).float(), torch.rand(weight_count) + 0.5
-    run = watched_once(
-        model,
-        inputs,
-        lambda output: F.binary_cross_entropy_with_logits(output.squeeze(-1), targets, pos_weight=weights),
-    )
-    assert np.isnan(run.snapshot_columns["constant_loss"]).all()
-    assert run.snapshot_columns["target_mean"][-1] == pytest.approx(float(targets.mean()), rel=1e-5)
-
-
-def test_tells_no_constant_loss_where_the_criterion_divides() -> None:
-    with seeded(5):
-        model, inputs, targets = nn.Linear(FEATURES, 2), torch.randn(9, FEATURES), torch.randn(9, 2)
-    run = watched_once(model, inputs, lambda output: torch.tensor(2.0) / F.mse_loss(output, targets))
-    assert np.isnan(run.snapshot_columns["constant_loss"]).all()
-    assert run.facts["loss_path"]["loss"] == "squared_error"
-
-
-def watched_once(model: nn.Module, inputs: Tensor, loss_of: Callable[[Tensor], Tensor]) -> Run:
-    """Two steps with the same batch."""
-    optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
-    with gradiometer.watch(model, optimizer, overhead=1.0, dear=()) as watching:
-        for _ in range(2):
-            optimizer.zero_grad()
-            loss_of(model(inputs)).backward()
-            optimizer.step()
-    assert not [event for event in watching.run.events if event.kind == "fault"]
-    return watching.run
