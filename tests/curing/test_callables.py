@@ -115,6 +115,7 @@ def test_runs_a_closure_in_forks_of_this_process(tmp_path: Path, monkeypatch: py
     assert str(result).startswith("Found: ")
 
 
+@pytest.mark.slow
 def test_says_why_a_function_took_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
@@ -127,6 +128,7 @@ def test_says_why_a_function_took_no_step(tmp_path: Path, monkeypatch: pytest.Mo
         cure(lambda: None, seconds=5, is_quiet=True)
 
 
+@pytest.mark.slow
 def test_refuses_to_be_called_again_in_a_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 

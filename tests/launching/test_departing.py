@@ -7,6 +7,7 @@ import pytest
 from gradiometer.launching.departing import DepartureWatch
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # this process may have threads of other tests
 def test_lets_a_child_be_terminated_however_soon_after_its_fork(tmp_path: Path) -> None:

@@ -247,6 +247,7 @@ def test_leaves_the_users_own_database_alone(tmp_path):
     db.close()
 
 
+@pytest.mark.slow
 def test_shares_its_files_with_forked_workers(compare):
     compare(
         """

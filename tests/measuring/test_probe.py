@@ -197,6 +197,7 @@ def test_measures_what_a_closure_clips_amid_the_step(by_keyword: bool) -> None:
         assert columns["clipped_gradient_rms"][step, index] == pytest.approx(clipped / 20, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_measures_the_first_step_of_a_script_whose_forward_runs_amid_the_step(tmp_path: Path) -> None:
     script = tmp_path / "closure.py"
     script.write_text(

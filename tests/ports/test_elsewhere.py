@@ -73,6 +73,7 @@ def tell(
     return answer, json.loads((folder / "told.json").read_text())
 
 
+@pytest.mark.slow
 def test_runs_and_checks_without_forks_users_and_signals_and_says_what_cure_would_need(tmp_path: Path) -> None:
     answer, told = tell(tmp_path, WATCHING + NEEDY, imports_all=False)
     assert told["codes"] == {"run": 0, "check": 0, "diagnose": 0, "cure": 2, "replay": 2}

@@ -2,6 +2,7 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from recorded_material import make_layers, make_parameters, make_snapshot
 
 from gradiometer.recording.reader import read_run
@@ -26,6 +27,7 @@ def with_turn(snapshot: Snapshot) -> Snapshot:
     )
 
 
+@pytest.mark.slow
 def test_thins_what_dear_measurements_said_with_the_snapshots_they_belong_to(tmp_path: Path):
     path, max_bytes = tmp_path / "run.db", 512 * 1024
     with RunWriter(path, max_bytes=max_bytes) as writer:

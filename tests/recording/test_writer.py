@@ -260,6 +260,7 @@ memory.close()
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_stays_below_its_bound_and_keeps_both_ends(tmp_path: Path) -> None:
     path = tmp_path / "run.gradiometer"
     max_bytes = 2**20

@@ -12,8 +12,6 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import ray
-import ray.train
 from torch import nn
 from torch.optim import Optimizer
 
@@ -47,6 +45,9 @@ def watch(
     Raises:
         SettingsError: The share is not above 0 and at most 1, or there is no such measurement.
     """
+    import ray
+    import ray.train
+
     optimizers = (optimizer,) if isinstance(optimizer, Optimizer) else tuple(optimizer)
     is_silent = ray.train.get_context().get_world_rank() != 0
     with contextlib.nullcontext() if is_silent else stored(file) as path:
@@ -74,6 +75,8 @@ def stored(name: str) -> Iterator[Path]:
     Yields:
         A path on this machine.
     """
+    import ray.train
+
     storage = ray.train.get_context().get_storage()
     folder, remote = PurePosixPath(storage.experiment_fs_path), storage.storage_filesystem
     if remote.type_name == "local":

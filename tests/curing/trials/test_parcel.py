@@ -23,6 +23,7 @@ def furnish(folder: Path) -> None:
     (folder / "helper.py").write_text("x = 1\n")
 
 
+@pytest.mark.slow
 def test_gives_what_a_trial_at_home_gives(tmp_path: Path) -> None:
     furnish(tmp_path)
     near = spec_for(tmp_path, READING, steps=8, cures=("exchange_activation:relu",))

@@ -18,6 +18,7 @@ def treated(spec: TrialSpec, *cures: str, folder: str = "treated") -> TrialSpec:
     return replace(spec, cures=cures).placed_in(Path(spec.working_directory) / folder)
 
 
+@pytest.mark.slow
 def test_sees_the_same_batches_with_and_without_a_cure_that_draws_fewer_numbers(tmp_path: Path) -> None:
     control = spec_for(tmp_path, DROPOUT, seed=3)
     readings = read_all(control, treated(control, "exchange_activation:relu"), treated(control, "insert_normalisation"))
