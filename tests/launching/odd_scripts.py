@@ -204,6 +204,17 @@ threads = [threading.Thread(target=train, args=(m,)) for m in models]
 [t.start() for t in threads]; [t.join() for t in threads]
 digest(*models)
 """,
+    "threads_with_optimizers_made_before": """
+import threading
+models = [net() for _ in range(3)]
+optimizers = [torch.optim.SGD(m.parameters(), lr=0.1) for m in models]
+def train(m, opt):
+    for _ in range(6):
+        opt.zero_grad(); F.cross_entropy(m(x), y).backward(); opt.step()
+threads = [threading.Thread(target=train, args=pair) for pair in zip(models, optimizers)]
+[t.start() for t in threads]; [t.join() for t in threads]
+digest(*models)
+""",
     "one_training_after_another": """
 import gc, weakref
 gone = []

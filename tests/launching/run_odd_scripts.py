@@ -1,4 +1,7 @@
-"""Runs every odd script bare and watched in full, and tells what was seen of each as JSON."""
+"""Runs every odd script bare and watched in full, and tells what was seen of each as JSON.
+
+With names and a count behind the folder, these scripts so many times: what threads do differs from time to time.
+"""
 
 import contextlib
 import io
@@ -47,11 +50,16 @@ def observe(name: str, folder: Path) -> dict[str, object]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    place = Path(sys.argv[1])
+    # A script that is run has the arguments for itself.
+    place, *chosen = sys.argv[1:]
+    names, count = (chosen[0].split(","), int(chosen[1])) if chosen else (list(SCRIPTS), 1)
     found: dict[str, object] = {}
-    for case in SCRIPTS:
+    for number, name in enumerate(names * count):
+        case = f"{name} {number}" if chosen else name
+        folder = Path(place) / str(number)
+        folder.mkdir()
         try:
-            found[case] = observe(case, place)
+            found[case] = observe(name, folder)
         except Exception:
             found[case] = {"error": traceback.format_exc()}
     sys.stdout.write(json.dumps(found))

@@ -41,6 +41,23 @@ def test_leaves_the_script_as_it_is(observed: dict[str, dict[str, Any]], name: s
     assert case["code"] == 0
 
 
+@pytest.mark.slow
+def test_leaves_trainings_in_threads_side_by_side_alone_however_they_fall(tmp_path: Path) -> None:
+    names = "several_threads,threads_with_optimizers_made_before"
+    answer = subprocess.run(
+        [sys.executable, str(TESTS / "launching" / "run_odd_scripts.py"), str(tmp_path), names, "150"],
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+    )
+    assert answer.returncode == 0, answer.stderr
+    cases = json.loads(answer.stdout).values()
+    assert len(cases) == 300
+    assert [case for case in cases if case["watched"] != case["bare"] or case["faults"]] == []
+
+
 STEPS = {
     "two_roots": 6, "gan": 6, "optimizer_per_layer": 6, "updates_by_hand": 6, "second_order": 6,
     "thousands_of_forwards": 3, "averaged_copy": 6, "accumulation": 6, "frozen": 6, "batch_of_one": 6,

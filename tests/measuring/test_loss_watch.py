@@ -116,7 +116,7 @@ def test_knows_a_loss_and_what_the_best_constant_guess_loses(name: str) -> None:
     run = trained(loss_of, [targets])
     told = run.facts["loss_path"]
     assert (told["loss"], told["reduction"], told["operations"]) == (kind, reduction, operations)
-    assert told["site"].startswith("test_loss_watch.py:") or "/test_loss_watch.py:" in told["site"]
+    assert told["site"].startswith("loss_material.py:") or "/loss_material.py:" in told["site"]
     assert told["output_shape"] == [EXAMPLES, CLASSES]
     assert told["target_shape"] == list(targets.shape)
     assert told["target_kind"] == ("probabilities" if target_kind == "sides" else target_kind)

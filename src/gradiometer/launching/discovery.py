@@ -6,6 +6,7 @@ the optimizers hold, so that they cost nothing later; a trial keeps them, for it
 """
 
 import gc
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -35,6 +36,8 @@ SETTLING_STEPS = 50
 
 EAGER_STEPS = 2
 """The same where compiled code runs eagerly as long as the search goes on; these steps are measured in full anyway."""
+
+OTHERS_NOTE = "optimizers that threads beside the training's made are not watched"
 
 
 class Discovery:
@@ -66,6 +69,7 @@ class Discovery:
         self._has_late_pass = False
         self._is_inside = False
         self._making = OptimizerMaking(treatment, self._constructed)
+        self._maker: int | None = None
         self._handles: list[RemovableHandle] = []
         self._entry: RemovableHandle | None = None
         self._compiling = CompileWatch(self._meet_compiled, self._follow_compiled)
@@ -204,10 +208,26 @@ class Discovery:
 
     def _constructed(self, optimizer: Optimizer) -> None:
         with self._sheltered():
+            if self._is_anothers():
+                return
             if not self.probe.optimizer_count:
                 self.session.writer.add_facts({"optimizer_site": call_site(3)})
             if not self._succession.takes(optimizer):
                 self.join(optimizer)
+
+    def _is_anothers(self) -> bool:
+        """Whether an optimizer is made in a thread beside that of the first: it belongs to a training of its own.
+
+        To look at what that one trains would be a race with autograd's engine, which runs without Python's lock.
+        """
+        here = threading.get_ident()
+        if all(thread.ident != self._maker for thread in threading.enumerate()):
+            self._maker = here
+        if self._maker == here:
+            return False
+        if OTHERS_NOTE not in self.probe.full_step.notes:
+            self.probe.full_step.notes.append(OTHERS_NOTE)
+        return True
 
     def join(self, optimizer: Optimizer) -> None:
         """Take in an optimizer that belongs to the training; what it holds may be a further root's."""
@@ -236,7 +256,7 @@ class Discovery:
             self.probe.guard.fail(error)
 
     def _before_module(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._outermost is None:
+        if self._outermost is None or not self.probe.thread.is_here():
             with self._sheltered():
                 if not is_traced():
                     self._look_at(module, args)
@@ -244,11 +264,15 @@ class Discovery:
     def _look_at(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         """A module is called that no root's forward called: it may be a root, known or new."""
         is_known = id(unwrapped(module)) in self.probe.full_step.memory.root_ids
-        if is_known and self.treatment is not None:
+        if is_known and self.treatment is not None and self.probe.thread.is_here():
             self._outermost = module
             return
         self.forward_count += 1
         if self._is_settled or not torch.is_grad_enabled() or not self._may_be_root(module):
+            return
+        # Where no optimizer is known yet, a forward may be a trial run before the training, in any thread.
+        if not self.probe.thread.is_here(claims=bool(self.probe.optimizers)):
+            self.probe.full_step.leave_to_other_thread(module)
             return
         self._outermost = module
         if not is_known:

@@ -148,9 +148,8 @@ class ExampleCollector:
 
     def note_old_gradients(self) -> None:
         """Note what gradients were there before the step's first backward pass."""
-        watched = self.setting.parameters.watched.values()
-        grads = [one.tensor.grad for one in watched if one.tensor.grad is not None]
-        self.old_norms = [torch.linalg.vector_norm(grad.detach()) for grad in grads if not grad.is_sparse]
+        grads = self.setting.parameters.gradients().values()
+        self.old_norms = [torch.linalg.vector_norm(grad) for grad in grads if not grad.is_sparse]
 
     def on_gradient(self, call: Call, backward_pass: int, gradient: Tensor) -> None:
         """Measure a layer whose gradient has come, and those that waited for it."""

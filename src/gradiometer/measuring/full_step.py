@@ -39,6 +39,8 @@ from gradiometer.measuring.trunk import TrunkEntry
 from gradiometer.measuring.turns import Turns
 from gradiometer.schema import Coverage, Snapshot
 
+OTHER_THREAD_NOTE = "gradients of what another thread trains are not measured"
+
 
 class FullStep:
     """Measures one step in full at a time, and keeps what outlives it.
@@ -174,7 +176,17 @@ class FullStep:
         """
         if self._pass is not None:
             return observer.is_resumable(module)
-        return self.thread.is_here(claims=torch.is_grad_enabled() and id(module) in self.memory.root_ids)
+        is_root = torch.is_grad_enabled() and id(module) in self.memory.root_ids
+        is_here = self.thread.is_here(claims=is_root)
+        if is_root and not is_here:
+            self.leave_to_other_thread(module)
+        return is_here
+
+    def leave_to_other_thread(self, root: nn.Module) -> None:
+        """Let the gradients of a root alone that another thread than the training's calls, and say so once."""
+        self.parameters.elsewhere.update(id(parameter) for parameter in root.parameters())
+        if OTHER_THREAD_NOTE not in self.notes:
+            self.notes.append(OTHER_THREAD_NOTE)
 
     @contained
     def _after_module(self, module: nn.Module, args: tuple[Any, ...], *rest: Any) -> None:

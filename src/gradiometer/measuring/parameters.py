@@ -76,6 +76,8 @@ class ParameterWatch:
         has_shapeless: Some belong to lazy modules that have not been called; `add` takes them once they have a shape.
         renamed: Those whose name has changed since `take_renamed`, in order: the old name and the new.
         looks_for_twins: The next update is looked at for units with equal weights.
+        elsewhere: Ids of parameters that a thread beside the training trains: their gradients are never looked at, for
+            autograd's engine exchanges them there without Python's lock.
         stale_norms: Norm of each gradient that was there before the step's first backward, by id of its parameter; None
             before that.
     """
@@ -86,6 +88,7 @@ class ParameterWatch:
     renamed: list[tuple[str, str]] = field(default_factory=list)
     stale_norms: dict[int, Number] | None = None
     looks_for_twins: bool = False
+    elsewhere: set[int] = field(default_factory=set)
 
     def add(self, names: Iterable[tuple[str, Tensor]]) -> None:
         """Watch further parameters; one known from its optimizer alone takes the name that its root gives it."""
@@ -233,7 +236,9 @@ class ParameterWatch:
         """Gradients by id of their parameter: those that were handed to the script, or those at the parameters."""
         given = {id(tensor): gradient for tensor, gradient in handed_back}
         found = {}
-        for key, watched in self.watched.items():
+        for key, watched in list(self.watched.items()):
+            if key in self.elsewhere:
+                continue
             gradient = given.get(key) if given else watched.tensor.grad
             if gradient is not None and key in self.found:
                 found[key] = gradient.detach() if gradient.requires_grad else gradient
