@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from benchmarks.fuzz.campaign import Tally, run_campaign
 from benchmarks.fuzz.kinds import KINDS
@@ -42,7 +42,9 @@ def main() -> int:
     )
     seconds = time.monotonic() - begun
     if arguments.json:
-        print(json.dumps({**asdict(tally), "wall_seconds": seconds}, indent=2))
+        told = {one.name: getattr(tally, one.name) for one in fields(tally)}
+        told["defects"] = [asdict(defect) for defect in tally.defects]
+        print(json.dumps({**told, "wall_seconds": seconds}, indent=2))
     else:
         print_table(tally, seconds)
     return 1 if tally.defects else 0
