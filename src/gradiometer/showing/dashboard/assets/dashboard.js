@@ -46,7 +46,7 @@
 
   let library = null;
 
-  // plotly.js is large: the page's words are there before it is run, and a page without figures does without.
+  // plotly.js is large: the page's words are there before it is asked for, and a page without figures does without.
   function loaded() {
     library ||= new Promise((resolve) => {
       const script = document.createElement("script");
@@ -86,8 +86,6 @@
     if (said) said.textContent = figure ? figure.said : "";
     if (!figure) return;
     figures[name] = Object.assign({ isDue: true }, figure);
-    // The words are on the screen: the library is read while the reader is at them, not when a figure is scrolled to.
-    setTimeout(loaded, 100);
     place.setAttribute("aria-label", figure.words);
     place.style.minHeight = (figure.parts.layout.height || 120) + "px";
     // Watching begins anew, so that a place that is near already is told of.
