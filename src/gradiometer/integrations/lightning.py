@@ -15,8 +15,14 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from gradiometer.integrations.trainer_watch import TrainerWatch, missing_partner, named_version, torch_optimizer
-from gradiometer.schema import Diagnosis, Run, Snapshot
+from gradiometer.integrations.trainer_watch import (
+    NewestWatch,
+    TrainerWatch,
+    missing_partner,
+    named_version,
+    torch_optimizer,
+)
+from gradiometer.schema import Snapshot
 
 PACKAGES: tuple[str, ...] = ("lightning.pytorch", "pytorch_lightning")
 """The two names that Lightning is installed under; a trainer of one does not know the other's classes."""
@@ -43,7 +49,7 @@ def loaded_packages() -> tuple[ModuleType, ...]:
     return loaded
 
 
-class GradiometerCallback:
+class GradiometerCallback(NewestWatch):
     """Watches `Trainer.fit`, and says the verdict at its end in one line.
 
     Each fit is a run of its own: `run` and `diagnose` are those of the newest.
@@ -82,7 +88,6 @@ class GradiometerCallback:
         self.dear = dear
         self.hands_on = log  # Lightning puts a function of its own in the place of `log`
         self.is_quiet = is_quiet
-        self._watch: TrainerWatch | None = None
         self._logged: Snapshot | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -93,26 +98,6 @@ class GradiometerCallback:
     def settings(self) -> dict[str, Any]:
         """What the callback was made with."""
         return {"log": self.hands_on, **{name: getattr(self, name) for name in SETTINGS}}
-
-    @property
-    def watch(self) -> TrainerWatch:
-        """The newest fit's.
-
-        Raises:
-            RuntimeError: No fit has begun in this process.
-        """
-        if self._watch is None:
-            raise RuntimeError("no fit has begun in this process; of one that ran in others, open the run file")
-        return self._watch
-
-    @property
-    def run(self) -> Run:
-        """Everything measured so far."""
-        return self.watch.run
-
-    def diagnose(self) -> Diagnosis:
-        """What is wrong with the run so far."""
-        return self.watch.diagnose()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Start the watch: the optimizers are there, and neither the sanity check nor a search for a rate counts."""

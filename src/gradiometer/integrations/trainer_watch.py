@@ -115,6 +115,32 @@ class TrainerWatch:
             sys.stderr.write(f"\ngradiometer: {verdict_line(self.diagnose(), self.session.writer.path)}\n")
 
 
+class NewestWatch:
+    """What a trainer's callback tells of the newest training that it has watched in this process."""
+
+    _watch: TrainerWatch | None = None
+
+    @property
+    def watch(self) -> TrainerWatch:
+        """The newest training's.
+
+        Raises:
+            RuntimeError: No training has begun in this process.
+        """
+        if self._watch is None:
+            raise RuntimeError("no training has begun in this process; of one that ran in others, open the run file")
+        return self._watch
+
+    @property
+    def run(self) -> Run:
+        """Everything measured so far."""
+        return self.watch.run
+
+    def diagnose(self) -> Diagnosis:
+        """What is wrong with the run so far."""
+        return self.watch.diagnose()
+
+
 def verdict_line(diagnosis: Diagnosis, file: Path | None) -> str:
     """A verdict in one line, with the first finding and the way to all of it.
 

@@ -13,11 +13,10 @@ from typing import Any
 import transformers
 from transformers import TrainerCallback
 
-from gradiometer.integrations.trainer_watch import TrainerWatch, named_version, torch_optimizer
-from gradiometer.schema import Diagnosis, Run
+from gradiometer.integrations.trainer_watch import NewestWatch, TrainerWatch, named_version, torch_optimizer
 
 
-class GradiometerCallback(TrainerCallback):  # type: ignore[misc]
+class GradiometerCallback(NewestWatch, TrainerCallback):  # type: ignore[misc]
     """Watches `Trainer.train`, and says the verdict at its end in one line.
 
     Each training is a run of its own, a resumed one too; `run` and `diagnose` are those of the newest.
@@ -44,27 +43,6 @@ class GradiometerCallback(TrainerCallback):  # type: ignore[misc]
         self.open_compiled = open_compiled
         self.dear = dear
         self.is_quiet = is_quiet
-        self._watch: TrainerWatch | None = None
-
-    @property
-    def watch(self) -> TrainerWatch:
-        """The newest training's.
-
-        Raises:
-            RuntimeError: No training has begun in this process.
-        """
-        if self._watch is None:
-            raise RuntimeError("no training has begun in this process; of one that ran in others, open the run file")
-        return self._watch
-
-    @property
-    def run(self) -> Run:
-        """Everything measured so far."""
-        return self.watch.run
-
-    def diagnose(self) -> Diagnosis:
-        """What is wrong with the run so far."""
-        return self.watch.diagnose()
 
     def stop(self, error: BaseException | None = None) -> None:
         """Close the run of a training that has failed; the trainer does not tell of that.
