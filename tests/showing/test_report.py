@@ -81,6 +81,12 @@ def test_says_when_measuring_cost_more_than_was_allowed() -> None:
     assert "over budget: raise --overhead" in text
 
 
+def test_speaks_of_no_limit_where_every_step_was_to_be_measured_in_full() -> None:
+    text = text_of(render_report(made_run(overhead_measured=2.84, overhead_allowed=1.0), made_diagnosis()))
+    assert "284 % of the training time, every step measured in full as asked" in text
+    assert "repaid after" not in text
+
+
 def test_says_that_nothing_was_proved() -> None:
     outcome = replace(made_outcome(), verdict="not shown", snippet="", control_shows_fault=False)
     text = text_of(render_report(replace(made_run(), outcome=outcome), made_diagnosis()))

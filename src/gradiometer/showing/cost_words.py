@@ -10,7 +10,9 @@ def cost_line(run: Run) -> str:
     if spent is None:
         return f"{format_share(allowed)} of the training time allowed" if allowed is not None else ""
     line = f"{format_share(spent)} of the training time"
-    if allowed is not None:
+    if allowed is not None and allowed >= 1.0:
+        line += ", every step measured in full as asked"
+    elif allowed is not None:
         line += f", {format_share(allowed)} allowed"
         if spent > allowed:
             line += f" ({repayment(run)})"
