@@ -114,6 +114,17 @@ def test_does_not_judge_losses_of_different_functions():
 def test_says_nothing_of_losses_too_few_to_know_their_noise():
     [change] = loss_change(run_of_losses(np.array([2.0, 1.0])), run_of_losses(np.array([2.0, 0.1])))
     assert change.direction == "other"
+    assert change.text.endswith("too few losses to tell that from noise")
+
+
+def test_judges_fast_trainings_whose_late_losses_are_few():
+    steps = np.array([*range(200), 256, 320])
+    lower, higher = (
+        Run(losses=(LossSeries("train.py:1", steps, values[steps], np.zeros(len(steps), dtype=np.int64)),))
+        for values in (falling(0.01, noise=0.001), falling(1.2, seed=1))
+    )
+    [change] = loss_change(lower, higher)
+    assert change.direction == "worse"
 
 
 def test_calls_runs_not_comparable_of_which_too_little_was_seen():

@@ -17,7 +17,7 @@ Step = Callable[[int, nn.Module, torch.optim.Optimizer, Tensor, Tensor], object]
 """One step of a hand-written loop: its number, model, optimizer, points and labels."""
 
 
-def loop(model: nn.Module, optimizer: torch.optim.Optimizer, take: Step, steps: int = 120) -> Run:
+def loop(model: nn.Module, optimizer: torch.optim.Optimizer, take: Step, steps: int = 60) -> Run:
     """Train with a loop of one's own, watched."""
     points, labels = make_clusters()
     generator = torch.Generator().manual_seed(1)
@@ -56,7 +56,7 @@ class Headed(nn.Module):
 
 
 def pair(unit: nn.Module | None, loss_fn: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy) -> Run:
-    return train(Headed(unit), descent(0.1), steps=120, loss_fn=loss_fn)
+    return train(Headed(unit), descent(0.1), steps=60, loss_fn=loss_fn)
 
 
 def softmaxed(outputs: Tensor, labels: Tensor) -> Tensor:
@@ -89,11 +89,11 @@ class Cut(nn.Module):
 
 
 def cut(*, is_cut: bool, is_functional: bool = False) -> Run:
-    return train(Cut(is_cut=is_cut, is_functional=is_functional), descent(0.1), steps=120)
+    return train(Cut(is_cut=is_cut, is_functional=is_functional), descent(0.1), steps=60)
 
 
 def alike(activation: nn.Module | Callable[[Tensor], Tensor], draw_weight: Callable[[Tensor], object]) -> Run:
-    return train(draw(Chain(2, activation), draw_weight), descent(0.1), steps=120)
+    return train(draw(Chain(2, activation), draw_weight), descent(0.1), steps=60)
 
 
 def draw_constant(weight: Tensor) -> Tensor:
@@ -149,7 +149,7 @@ def halve(factor: float, activation: nn.Module | Callable[[Tensor], Tensor], dty
     def loss_fn(outputs: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(outputs, targets) / factor
 
-    return train(model, descent(0.03), steps=120, data=(points.to(dtype), labels), loss_fn=loss_fn)
+    return train(model, descent(0.03), steps=60, data=(points.to(dtype), labels), loss_fn=loss_fn)
 
 
 SETUP_SPECIMENS: dict[str, Specimen] = {

@@ -1,11 +1,7 @@
 """What is at fault in the program itself, in the shapes in which people write it, and what only looks like it."""
 
-import math
-from dataclasses import replace
-
 import pytest
 import torch
-from all_specimens import run_of
 from specimens import Chain, adam, descent, draw, draw_he, make_clusters, train
 from specimens_setup import bent_data, decay, drop, halve, loop, never_zero, scale, zero_first
 from torch import Tensor, nn
@@ -28,7 +24,7 @@ def classifier(outputs: int = 10) -> nn.Module:
     return draw(Chain(2, nn.ReLU(), outputs), draw_he)
 
 
-def pair(unit, loss_fn, targets: Tensor, outputs: int = 10, optimizer=None, steps: int = 120) -> Run:
+def pair(unit, loss_fn, targets: Tensor, outputs: int = 10, optimizer=None, steps: int = 60) -> Run:
     """Train with an output unit and a loss, written where the loss is computed."""
     torch.manual_seed(0)
     data = (make_clusters()[0], targets)
@@ -283,22 +279,6 @@ def test_finds_targets_far_from_unit_scale_and_not_those_that_are_learned():
 def test_finds_no_lost_gradient_where_the_number_format_has_room_for_it():
     torch.manual_seed(0)
     assert found_in(halve(1e8, nn.ReLU(), torch.float32), "underflowing") is None
-
-
-@pytest.mark.parametrize("condition", ["mismatched_loss", "accumulating", "symmetric", "over_regularised", "linear"])
-def test_finds_nothing_of_the_program_in_a_run_that_noted_less(condition):
-    run = run_of(condition, "sick")
-    new = {"stale_gradient_norm", "weight_decay", "twin_share", "linear_share", "constant_loss", "batch_accuracy"}
-    older = replace(
-        run,
-        facts={name: fact for name, fact in run.facts.items() if name not in {"loss_path", "optimizers"}},
-        layers=tuple(replace(layer, dropped_share=None) for layer in run.layers),
-        snapshot_columns={name: column for name, column in run.snapshot_columns.items() if name not in new},
-        layer_columns={name: column for name, column in run.layer_columns.items() if name not in new},
-        parameter_columns={name: column for name, column in run.parameter_columns.items() if name not in new},
-    )
-    assert found_in(older, condition) is None
-    assert all(math.isfinite(finding.step) for finding in diagnose(older).findings)
 
 
 def test_says_that_a_loss_does_not_depend_on_the_network():

@@ -88,3 +88,18 @@ def test_prints_the_contrasts_of_a_proof_with_a_warning_where_one_is_worse(conso
     text = " ".join(printed(console).replace("│", " ").split())
     assert "Warning: by held-out loss (train.py:18) the cure is worse" in text
     assert "Held-out loss (train.py:18, step 90) 0.55 without it, 0.85 with it: +0.3" in text
+
+
+def test_says_what_was_found_in_a_healthy_run_which_the_box_leaves_out(console: Console) -> None:
+    finding = replace(made_finding(), severity="info", summary="No gradient reaches enc. Look for detach() behind enc.")
+    print_diagnosis(Diagnosis("healthy", (finding,), made_coverage(3)), made_run(is_cured=False), console)
+    text = printed(console)
+    assert "Look for detach() behind enc." in text
+    assert "if nothing is done" not in text
+
+
+def test_says_which_parameters_are_frozen(console: Console) -> None:
+    run = made_run(is_cured=False)
+    run = replace(run, parameters=(replace(run.parameters[0], is_trainable=False), *run.parameters[1:]))
+    print_diagnosis(made_diagnosis(), run, console)
+    assert f"1 of {len(run.parameters)} parameters is frozen (requires_grad is False)" in printed(console)

@@ -46,6 +46,13 @@ def test_is_silent_where_nothing_is_worth_a_line() -> None:
     assert notable_lines(Run(fades={3: (slow,)}, examples=usual)) == ()
 
 
+def test_calls_no_example_an_outlier_where_none_is_finite() -> None:
+    lost = ExampleStats((None,) * 32, tuple(range(32)), None, 32, 1.0, 2.0, 60.0)
+    one = ExampleStats((None, *(1.0,) * 31), tuple(range(32)), None, 32, 1.0, 2.0, 60.0)
+    assert notable_lines(Run(examples={2: lost})) == ()
+    assert any("(not finite)" in line for line in notable_lines(Run(examples={2: one})))
+
+
 def test_remarks_a_memory_that_fades_a_batch_too_small_and_an_outlier() -> None:
     fast, backwards = made_fade("net.rnn", halving_steps=2.0), made_fade(halving_steps=-1.0, is_reverse=True)
     assert notable_lines(Run(fades={3: (backwards, fast)})) == (

@@ -3,11 +3,12 @@ from dataclasses import replace
 import pytest
 
 from gradiometer.curing import CURES
-from gradiometer.schema import Diagnosis
+from gradiometer.schema import Diagnosis, Parameter, Run
 from gradiometer.showing.wording import (
     CURE_WORDS,
     VERDICT_WORDS,
     cure_in_words,
+    frozen_line,
     layers_in_words,
     next_command,
     number_beside,
@@ -72,6 +73,26 @@ def test_has_no_command_that_would_not_run_for_what_watch_recorded(place: str, t
     assert next_command(run, made_diagnosis(), tmp_path / "a.db").startswith("gradiometer report ")
 
 
+def test_names_frozen_parameters_which_may_be_a_mistake() -> None:
+    frozen = [Parameter(f"{place}.weight", str(place), (4, 4), "float32", is_trainable=False) for place in range(5)]
+    free = Parameter("5.weight", "5", (4, 4), "float32")
+    assert frozen_line(Run(parameters=(free,))) == ""
+    assert frozen_line(Run(parameters=(frozen[2], free))) == (
+        "1 of 2 parameters is frozen (requires_grad is False): 2.weight"
+    )
+    assert frozen_line(Run(parameters=(*frozen, free))) == (
+        "5 of 6 parameters are frozen (requires_grad is False): 0.weight, 1.weight, 2.weight and 2 more"
+    )
+
+
+def test_says_with_a_healthy_verdict_what_is_too_early_to_tell() -> None:
+    diagnosis = Diagnosis("healthy", reason="it is too early to tell whether it learns: the loss went from 2 to 1.9")
+    assert verdict_sentence(diagnosis) == (
+        "Nothing was found that keeps this network from learning. "
+        "It is too early to tell whether it learns: the loss went from 2 to 1.9."
+    )
+
+
 def test_says_why_there_is_no_verdict() -> None:
     assert verdict_sentence(Diagnosis("unknown", reason="no step was taken")) == "No step was taken."
     assert verdict_sentence(Diagnosis("unknown")) == VERDICT_WORDS["unknown"][1]
@@ -82,9 +103,9 @@ def test_says_why_there_is_no_verdict() -> None:
     [
         (-142.5, "dB", "the level at body.0", "-142.5 dB"),
         (-142.5, "dB", "the level at body.0 is \u2212142.5 dB", ""),
-        (0.37, "", "37 % of its units are dead", ""),
-        (3.2e-7, "", "the weights moved by 3.2e-07", ""),
-        (float("inf"), "", "the loss", "∞"),
+        (12.0, "time steps", "of 60 time steps the last 12 get a gradient", ""),
+        (float("inf"), "examples", "the noise is as large as", "∞ examples"),
+        (0.996, "", "the loss went from 1.397 to 0.005898 in 577 steps", ""),
         (None, "", "the loss is NaN from step 4 on", ""),
     ],
 )

@@ -1,6 +1,7 @@
 """What `run` and `check` share: a script is run watched, its verdict printed, and one exit code told."""
 
 import contextlib
+import errno
 import os
 import sys
 import threading
@@ -12,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradiometer.cli.artefacts import Artefacts, refuse_places, write_artefacts
-from gradiometer.cli.beside import served_beside
-from gradiometer.cli.console import messages, severity_of
+from gradiometer.cli.console import messages
 from gradiometer.cli.cured import CuredRun, cured_run
-from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, OK, exit_code_of
+from gradiometer.cli.exit_codes import COULD_NOT, FINDINGS, OK, exit_code_of, severity_of
+from gradiometer.cli.served_beside import served_beside
 from gradiometer.cli.targets import named_target
 from gradiometer.cli.tracked import Tracking, destinations_in
 from gradiometer.errors import GradiometerError, NoTrainingError, RunFileError, SettingsError
@@ -215,7 +216,7 @@ def run_watched(options: WatchOptions) -> int:
     severity = severity_of(options.fail_on if options.fail_on is not None else settings.fail_on)
     if options.stop_on and options.stop_on not in condition_names():
         severity_of(options.stop_on)
-    target = named_target(options.words, options.module, "run")
+    target = named_target(options.words, options.module, "check" if options.is_check else "run")
     cured = cured_run(options.cure, target, settings.ignore)
     if rank_in(os.environ):
         return run_beside(target, options)
@@ -249,15 +250,47 @@ def launch_watched(launch: Launch, file: Path, watcher: Watcher) -> "tuple[Diagn
         is_ours_to_mend = not isinstance(result.fault, GradiometerError)
         if not script_code and (watcher.is_judged or not is_ours_to_mend):
             raise result.fault
-        told = traceback.format_exception(result.fault) if is_ours_to_mend else [str(result.fault)]
-        messages().print(f"gradiometer: {''.join(told)}", soft_wrap=True)
+        tell(result.fault)
     if cured is not None and script_code == 0:
         cured.finish(has_optimizer=result.optimizer_count > 0)
     if result.step_count == 0 and script_code == 0 and not result.is_broken:
         raise NoTrainingError(what_was_looked_for(result))
     if result.file is None or not result.file.exists():
         return None, script_code or (COULD_NOT if watcher.is_judged else OK)
-    return show_verdict(result.file, watcher.settings, watcher.options), script_code
+    return verdict_after(result.file, watcher, script_code), script_code
+
+
+def verdict_after(file: Path, watcher: Watcher, script_code: int) -> "Diagnosis | None":
+    """Show the verdict; where that fails, the training that is over keeps its exit code, unless more was asked for.
+
+    Raises:
+        GradiometerError: The verdict was asked for, and the run can't be read, or there is no memory left to.
+    """
+    try:
+        return show_verdict(file, watcher.settings, watcher.options)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        text = f"no memory or no thread was left for a verdict: gradiometer diagnose {file} gives it"
+        fault = GradiometerError(text) if is_refused_by_system(error) else error
+        if watcher.is_judged and not script_code:
+            raise fault from None
+    tell(fault)
+    return None
+
+
+def is_refused_by_system(error: Exception) -> bool:
+    """Whether the system had nothing left to give: memory for objects, files or libraries, or one more thread."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EAGAIN)):
+        return True
+    return any(words in str(error) for words in ("failed to map segment", "can't start new thread"))
+
+
+def tell(fault: Exception) -> None:
+    """Say what went wrong with gradiometer itself; a fault that is ours to mend with its traceback."""
+    lines = [str(fault)] if isinstance(fault, GradiometerError) else traceback.format_exception(fault)
+    with contextlib.suppress(MemoryError):  # to say that there is none takes some
+        messages().print(f"gradiometer: {''.join(lines)}", soft_wrap=True)
 
 
 def run_beside(target: Target, options: WatchOptions) -> int:
@@ -345,7 +378,7 @@ def what_was_looked_for(result: LaunchResult) -> str:
         f"no training was seen: {result.optimizer_count} optimizer(s) were made, {result.forward_count} call(s) of "
         "modules were seen, and no optimizer took a step after a backward(). gradiometer looks for "
         "torch.optim optimizers and the modules whose parameters they hold, in this process; "
-        "does the script train on its default arguments? If it trains in processes of its own "
-        "(torch.multiprocessing.spawn), or without an optimizer, put `with gradiometer.watch(model, optimizer):` "
-        "around the training loop."
+        "does the script call optimizer.step(), and does it train on its default arguments? "
+        "If it trains in processes of its own (torch.multiprocessing.spawn), or without an optimizer, put "
+        "`with gradiometer.watch(model, optimizer):` around the training loop."
     )

@@ -15,6 +15,9 @@ LEAST_SIGMAS = 4.0
 LEAST_SHARE = 0.02
 """Difference of two losses, as a share of the greater, below which nobody minds; as in a cure's proof."""
 
+LEAST_LOSSES = 4
+"""Losses that it takes to know their noise."""
+
 LEAST_CHANGE_DB = 6.0
 """Change of a level or update ratio that is told: a factor of two."""
 
@@ -42,7 +45,9 @@ def loss_change(before: Run, after: Run) -> list[Change]:
     direction: Direction = "other"
     if gap > LEAST_SIGMAS * error and gap > LEAST_SHARE * max(abs(was), abs(now)):
         direction = "worse" if now > was else "better"
-    return [Change("loss", "", direction, text if direction != "other" else f"{text}: within noise", was, now)]
+    if direction == "other":
+        text += ": within noise" if math.isfinite(error) else ": too few losses to tell that from noise"
+    return [Change("loss", "", direction, text, was, now)]
 
 
 def last_step(series: LossSeries) -> int:
@@ -51,14 +56,18 @@ def last_step(series: LossSeries) -> int:
 
 
 def tail_of(series: LossSeries, last: int) -> FloatArray:
-    """The finite losses of the last fifth of the steps up to `last`."""
-    is_kept = (series.steps <= last) & (series.steps >= 0.8 * last) & np.isfinite(series.values)
-    return series.values[is_kept]
+    """The finite losses of the last fifth of the steps up to `last`; at least the last few, where there are that many.
+
+    Of fast steps few are recorded from the 200th on.
+    """
+    is_known = (series.steps <= last) & np.isfinite(series.values)
+    is_late = is_known & (series.steps >= 0.8 * last)
+    return series.values[is_late] if is_late.sum() >= LEAST_LOSSES else series.values[is_known][-LEAST_LOSSES:]
 
 
 def standard_error(tail: FloatArray) -> float:
-    """Standard error of a mean; infinite for fewer than four values, of which nothing is known."""
-    return float(tail.std(ddof=1) / math.sqrt(len(tail))) if len(tail) >= 4 else math.inf
+    """Standard error of a mean; infinite for too few values, of which nothing is known."""
+    return float(tail.std(ddof=1) / math.sqrt(len(tail))) if len(tail) >= LEAST_LOSSES else math.inf
 
 
 def is_other_loss(before: Run, after: Run) -> bool:

@@ -19,7 +19,7 @@ from gradiometer.diagnosing.non_finite import find_non_finite
 from gradiometer.diagnosing.oscillating import find_oscillating
 from gradiometer.diagnosing.over_regularised import find_over_regularised
 from gradiometer.diagnosing.saturated import find_saturated
-from gradiometer.diagnosing.seen import Doubt, reason_to_doubt
+from gradiometer.diagnosing.seen import Doubt, reason_to_doubt, what_is_open
 from gradiometer.diagnosing.stalled import find_stalled
 from gradiometer.diagnosing.stuck import find_stuck
 from gradiometer.diagnosing.symmetric import find_symmetric
@@ -88,7 +88,8 @@ def diagnose(run: Run, *, ignore: Sequence[Ignored] = ()) -> Diagnosis:
     verdict = verdict_of(findings, is_doubted=doubt is not None)
     if verdict == "unknown":
         return unknown(run, findings, tuple(ignored), doubt)
-    return Diagnosis(verdict, findings, run.coverage, ignored=tuple(ignored))
+    still_open = what_is_open(run) if verdict == "healthy" else ""
+    return Diagnosis(verdict, findings, run.coverage, still_open, tuple(ignored))
 
 
 def unknown(

@@ -111,18 +111,22 @@ def severity_of(found: list[DyingLayer], loss: LossMotion) -> Severity:
 
 def dying_layers(run: Run, least_share: float, least_examples: int) -> list[DyingLayer]:
     """All rectifier layers that have too many dead units at the end of what was measured."""
-    found = []
     biases = {parameter.name: column for column, parameter in enumerate(run.parameters) if len(parameter.shape) == 1}
-    for column, layer in enumerate(run.layers):
+    found: list[DyingLayer] = []
+    is_cut_off = False
+    for column, layer in reversed(list(enumerate(run.layers))):
         known = ACTIVATIONS.get(layer.activation or "")
         if known is None or not known.is_rectifier:
             continue
-        shares = dead_shares(run, column, feeding_bias(run, column, biases), least_examples)
+        # No gradient comes to what lies before a cut: that a bias there has none tells nothing of its units.
+        bias = None if is_cut_off else feeding_bias(run, column, biases)
+        shares = dead_shares(run, column, bias, least_examples)
         onset = lasting_onset(np.nan_to_num(shares) >= least_share)
         if onset is not None:
             share = float(shares[-1])
             on_trunk = not np.isnan(run.layer_columns["trunk_position"][:, column]).all()
             found.append(DyingLayer(layer, share, onset, is_cut=on_trunk and share == 1.0))
+            is_cut_off = is_cut_off or found[-1].is_cut
     return found
 
 

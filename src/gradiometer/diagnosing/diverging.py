@@ -51,7 +51,8 @@ def find_diverging(
         One finding or none; a `warning` where the loss is still better than a constant guess.
     """
     loss = judge_loss(run)
-    if len(run.losses) == 1 and is_turned(run) and loss.step_count >= least_steps and weight_motions(run):
+    is_told = loss.step_count >= least_steps or loss.nonfinite_step is not None
+    if len(run.losses) == 1 and is_turned(run) and is_told and weight_motions(run):
         return [describe_turned(loss)]
     if len(run.losses) != 1 or not has_diverged(loss):
         severity: Severity | None = "warning" if has_slipped(run, loss, lost_share, least_sigmas) else None

@@ -24,6 +24,21 @@ def late_accuracy(run: Run) -> float:
     return late_median(snapshot_column(run, "batch_accuracy"))
 
 
+def newest_accuracy(run: Run, loss: LossMotion) -> tuple[int, float] | None:
+    """Step and share of right answers of the newest full measurement that knows it; None where none does.
+
+    Full measurements grow rare as a training goes on, so the median of the later half of them tells of early steps.
+
+    Args:
+        run: The run.
+        loss: What its loss does; what follows a loss that is no number says nothing.
+    """
+    accuracies = snapshot_column(run, "batch_accuracy")
+    end = math.inf if loss.nonfinite_step is None else loss.nonfinite_step
+    known = np.flatnonzero(np.isfinite(accuracies) & (run.snapshot_steps < end))
+    return (int(run.snapshot_steps[known[-1]]), float(accuracies[known[-1]])) if len(known) else None
+
+
 def constant_loss(run: Run) -> float:
     """What the best constant guess gives, from all targets seen; nan where it is not known."""
     known = snapshot_column(run, "constant_loss")
@@ -61,9 +76,8 @@ def has_learned_well(run: Run, loss: LossMotion, *, least_accuracy: float = 0.98
         loss: What its loss does.
         least_accuracy: Share of right answers that is as good as all.
     """
-    accuracies = snapshot_column(run, "batch_accuracy")
-    known = accuracies[np.isfinite(accuracies)]
-    is_right = bool(len(known)) and loss.is_learning and float(known[-1]) >= least_accuracy
+    newest = newest_accuracy(run, loss)
+    is_right = newest is not None and loss.is_learning and newest[1] >= least_accuracy
     return is_right or is_learned_well(run, loss, least_accuracy=least_accuracy)
 
 
@@ -76,10 +90,11 @@ def severity_of_fault(run: Run, loss: LossMotion) -> Severity:
 
 def success_text(run: Run, loss: LossMotion) -> str:
     """What a network has learned, in half a sentence."""
-    accuracy = late_accuracy(run)
-    if math.isnan(accuracy):
+    newest = newest_accuracy(run, loss)
+    if newest is None:
         return loss.text
-    return f"{loss.text}, with {100.0 * accuracy:.0f} % of the answers right"
+    step, accuracy = newest
+    return f"{loss.text}, with {100.0 * accuracy:.0f} % of the answers right at step {step}"
 
 
 def listed(names: Sequence[str], *, most: int = 3) -> str:

@@ -86,7 +86,8 @@ class LossMotion:
     def text(self) -> str:
         """The loss in half a sentence."""
         if math.isnan(self.start):
-            return "no loss was seen"
+            seen = "no loss was seen"
+            return seen if self.nonfinite_step is None else f"the loss is not finite from step {self.nonfinite_step} on"
         words = f"the loss went from {self.start:.4g} to {self.end:.4g} in {self.step_count} steps"
         if self.worst > 3.0 * abs(self.first) and self.worst > self.end:
             words = (

@@ -122,7 +122,7 @@ def find_squashed_scores(path: LossPath, run: Run, loss: LossMotion) -> Mismatch
     harm = (
         "scores below zero are cut off together with their gradient, and a class whose unit is silent is never learned"
         if spread is None
-        else f"no score can exceed another by more than {spread:g}, so the loss can't fall below "
+        else f"no score can exceed another by more than {spread:g}, so the cross-entropy can't fall below "
         f"{'a floor' if floor is None else f'{floor:.3g}'} and its gradient is damped twice"
     )
     return Mismatch(

@@ -21,17 +21,17 @@ Source:
     chapter 3 (learning slowdown); Humbatova et al., "Taxonomy of Real Faults in Deep Learning Systems", 2020 (loss).
 """
 
-import math
+import numpy as np
 
 from gradiometer.diagnosing.chance import output_layer
-from gradiometer.diagnosing.learned_well import late_accuracy, success_text
+from gradiometer.diagnosing.learned_well import newest_accuracy, success_text
 from gradiometer.diagnosing.learning import LossMotion, judge_loss
 from gradiometer.diagnosing.loss_pairing import PAIRINGS, Mismatch
 from gradiometer.diagnosing.loss_path import LossPath, loss_path
 from gradiometer.diagnosing.naming import capital
 from gradiometer.diagnosing.unopened import is_unopened, last_weights
 from gradiometer.prescribing import cures_for
-from gradiometer.schema import Cause, Evidence, Finding, Run
+from gradiometer.schema import Cause, Evidence, Finding, Layer, Run
 from gradiometer.units import format_share
 
 
@@ -86,9 +86,17 @@ def output_names(run: Run) -> tuple[str, ...]:
         return () if weights is None else (weights[0],)
     layer = output_layer(run)
     leaves = [other for other in run.layers if other.role != "block" and other.fan_in is not None]
-    if layer is not None and layer.role == "block" and leaves:
-        layer = max(leaves, key=lambda other: other.position)
+    last = max(leaves, key=lambda other: other.position, default=None)
+    # A block has no operation of its own, and where ways part again the trunk ends before the output.
+    if layer is not None and last is not None and (layer.role == "block" or follows(run, last, layer)):
+        layer = last
     return () if layer is None else (layer.name,)
+
+
+def follows(run: Run, last: Layer, layer: Layer) -> bool:
+    """Whether the gradient meets one layer before another, on its way back."""
+    levels = run.layer_columns["level_db"][:, run.layer_index(last.name)]
+    return last.position > layer.position and bool(np.any(~np.isnan(levels)))
 
 
 def evidence_of(run: Run, path: LossPath, mismatch: Mismatch, loss: LossMotion) -> tuple[Evidence, ...]:
@@ -96,11 +104,12 @@ def evidence_of(run: Run, path: LossPath, mismatch: Mismatch, loss: LossMotion) 
     chain = " <- ".join(path.operations[:6])
     found = [Evidence("way to the loss", None, "", f"from the loss back: {chain}")]
     if mismatch.floor is not None:
-        text = f"the loss can't fall below {mismatch.floor:.3g}"
+        text = f"the cross-entropy can't fall below {mismatch.floor:.3g}"
         found.append(Evidence("least loss possible", mismatch.floor, "", text))
     found.append(Evidence("fall of the loss", loss.fall_share, "", loss.text))
-    accuracy = late_accuracy(run)
-    if not math.isnan(accuracy):
-        text = f"{format_share(accuracy)} of the answers are right"
+    newest = newest_accuracy(run, loss)
+    if newest is not None:
+        step, accuracy = newest
+        text = f"at step {step} {format_share(accuracy)} of the answers were right"
         found.append(Evidence("right answers", accuracy, "", text))
     return tuple(found)

@@ -27,7 +27,7 @@ import numpy as np
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.diagnosing.chance import output_layer
 from gradiometer.diagnosing.learning import judge_loss
-from gradiometer.diagnosing.naming import capital, spoken
+from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.number_formats import ADAPTIVE, SMALLEST_NUMBER
 from gradiometer.diagnosing.onsets import first_onset
 from gradiometer.diagnosing.unopened import is_unopened
@@ -40,6 +40,15 @@ EPSILON_TEXT = (
     "the weights are in half precision, where the optimizer's epsilon is zero: a gradient whose square is lost as well "
     "makes its step 0/0 (keep the weights in float32, under torch.autocast, or raise eps to 1e-4)"
 )
+
+
+PLACE_WORDS: dict[str, str] = {
+    "forward": "in the forward pass",
+    "loss": "in the loss",
+    "gradient": "in the gradient",
+    "weights": "in the weights",
+}
+"""Kind of an origin to where that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ def find_non_finite(run: Run, *, large_output: float = 1e4, large_ratio: float =
     if origin is None:
         return []
     cause = cause_of(run, origin, large_output, large_ratio)
+    # No change of the network or its steps mends data that are not numbers.
+    cures = () if is_bad_input(run, origin) else cures_for("non_finite", cause.name)
     is_lasting = lasts(run)
     return [
         Finding(
@@ -83,7 +94,7 @@ def find_non_finite(run: Run, *, large_output: float = 1e4, large_ratio: float =
             layers=origin.layers,
             cause=cause,
             evidence=evidence_of(run, origin),
-            cures=cures_for("non_finite", cause.name),
+            cures=cures,
             summary=f"{where_text(run, origin)} The likely cause: {cause.text}.",
             prognosis=(
                 "Every weight that such a gradient reaches becomes NaN with the next step and stays so."
@@ -143,7 +154,8 @@ def kind_at(run: Run, index: int) -> tuple[str, tuple[str, ...]]:
         return "forward", outputs
     if not math.isfinite(run.snapshot_columns["loss"][index]):
         output = output_layer(run)
-        return "loss", (output.name,) if output is not None else ()
+        # Of several heads the trunk's end is none: the gradient tells which layer the loss is made of.
+        return "loss", gradients[-1:] or ((output.name,) if output is not None else ())
     return "gradient", gradients[::-1] or bad_owners(run, index, "gradient_nonfinite_count")
 
 
@@ -207,7 +219,7 @@ def cause_of(run: Run, origin: Origin, large_output: float, large_ratio: float) 
     if is_unopened(run):
         return Cause("unknown", None, "layers were not opened, so where it began can't be told: a layer or the loss")
     if origin.kind in {"loss", "weights"}:
-        return Cause("loss", None, loss_text(run))
+        return Cause("loss", None, loss_text(run, origin))
     return Cause("number_format", None, "an operation in that layer left the range of its number format")
 
 
@@ -264,9 +276,10 @@ def largest_output(run: Run, index: int) -> float:
     return float(np.max(np.nan_to_num(outputs[index]), initial=0.0))
 
 
-def loss_text(run: Run) -> str:
+def loss_text(run: Run, origin: Origin) -> str:
     """Why a loss alone turns bad, in words."""
-    output = output_layer(run)
+    suspect = origin.layers[0] if origin.kind == "loss" and origin.layers else None
+    output = output_layer(run) if suspect is None else run.layers[run.layer_index(suspect)]
     known = ACTIVATIONS.get(output.activation or "") if output is not None else None
     if output is not None and known is not None and known.flat_above is not None:
         return (
@@ -282,9 +295,10 @@ def where_text(run: Run, origin: Origin) -> str:
     first = origin.layers[0] if origin.layers else ""
     if origin.kind == "loss":
         return f"The loss is not finite from step {origin.step} on, while everything measured before it was."
+    if is_bad_input(run, origin):
+        return f"The network is given NaN or infinity {seen}, and so is all that it makes of it."
     if origin.kind == "forward":
-        name = capital(spoken(first))
-        return f"{name} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
+        return f"Layer {first} gives NaN or infinity {seen}, the first layer to do so; what it was given is finite."
     if is_unopened(run) and origin.kind == "gradient":
         return (
             f"The loss is finite {seen}, but gradients of weights are not, nearest the loss those of {spoken(first)}."
@@ -308,7 +322,7 @@ def finite_text(run: Run, origin: Origin) -> str:
 
 def evidence_of(run: Run, origin: Origin) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
-    found = [Evidence("first step", origin.step, "", f"first seen at step {origin.step}, in the {origin.kind}")]
+    found = [Evidence("first step", origin.step, "", f"first seen at step {origin.step}, {PLACE_WORDS[origin.kind]}")]
     if origin.finite_index is not None and not is_unopened(run):
         step = int(run.snapshot_steps[origin.finite_index])
         largest = largest_output(run, origin.finite_index)

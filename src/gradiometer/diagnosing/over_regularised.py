@@ -228,6 +228,6 @@ def describe_dropout(run: Run, names: list[str], share: float, severity: Severit
             f"Dropout drowns the signal: {text}, {louder}; {success_text(run, loss)}. Lower p to 0.5 or less (p is the "
             "share that is dropped, not the share that is kept)."
         ),
-        prognosis="The layers behind it learn from another tenth of what they are told in every step.",
+        prognosis="The layers behind it learn from another small part of what they are told in every step.",
         step=int(run.snapshot_steps[0]) if run.snapshot_count else 0,
     )

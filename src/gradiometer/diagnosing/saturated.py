@@ -97,7 +97,7 @@ def describe(
     run: Run, found: list[SaturatedLayer], severity: Severity, cause: Cause, loss: LossMotion
 ) -> list[Finding]:
     """The finding in words."""
-    frontier, onset = found[0].layer, onset_of(found)
+    onset = onset_of(found)
     cures = cures_for("saturated", cause.name)
     return [
         Finding(
@@ -108,8 +108,8 @@ def describe(
             evidence=evidence_of(found, loss),
             cures=cures,
             summary=(
-                f"{len(found)} {frontier.activation} layers from {spoken(frontier.name)} back work where they are "
-                f"flat: {worst_text(found)}, and {loss.text}. The cause: {cause.text}."
+                f"{where_text(found)} where {'it is' if len(found) == 1 else 'they are'} flat: {worst_text(found)}, "
+                f"and {loss.text}. The cause: {cause.text}."
             ),
             prognosis="Saturated units learn nothing and keep the gradient from the layers before them.",
             step=step_at(run, onset),
@@ -209,6 +209,14 @@ def cause_of(run: Run, found: list[SaturatedLayer], large_input: float) -> Cause
     return Cause("saturation", total_db, f"saturation takes {format_db(total_db)} in all")
 
 
+def where_text(found: list[SaturatedLayer]) -> str:
+    """Which layers work there, in words."""
+    frontier = found[0].layer
+    if len(found) == 1:
+        return f"The {frontier.activation} of {spoken(frontier.name)} works"
+    return f"{len(found)} {frontier.activation} layers from {spoken(frontier.name)} back work"
+
+
 def worst_text(found: list[SaturatedLayer]) -> str:
     """The worst layer in words."""
     worst = min(found, key=lambda one: one.loss_db if not math.isnan(one.loss_db) else 0.0)
@@ -221,10 +229,15 @@ def evidence_of(found: list[SaturatedLayer], loss: LossMotion) -> tuple[Evidence
     """The numbers behind the finding."""
     total_db = total_loss_db(found)
     shares = [one.share for one in found if not math.isnan(one.share)]
-    greatest = max(shares, default=math.nan)
-    return (
+    greatest = max(shares, default=0.0)
+    count = "1 layer is saturated" if len(found) == 1 else f"{len(found)} layers are saturated"
+    evidence = [
         Evidence("saturation on the way back", total_db, "dB", f"saturation takes {format_db(total_db)} in all"),
-        Evidence("saturated units", greatest, "", f"up to {format_share(greatest)} of a layer's units are saturated"),
-        Evidence("saturated layers", len(found), "", f"{len(found)} layers are saturated"),
+        Evidence("saturated layers", len(found), "", count),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
-    )
+    ]
+    # A layer counts by its mean slope, too: then no unit of it need be flat on nearly every example.
+    if greatest > 0.0:
+        text = f"up to {format_share(greatest)} of a layer's units are saturated"
+        evidence.insert(1, Evidence("saturated units", greatest, "", text))
+    return tuple(evidence)

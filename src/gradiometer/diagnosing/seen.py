@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradiometer.diagnosing.learning import judge_loss
+from gradiometer.diagnosing.learning import DEFAULT_LIMITS, judge_loss
 from gradiometer.diagnosing.unopened import is_compiled, is_unopened
 from gradiometer.diagnosing.weight_motion import updates_are_measured
-from gradiometer.schema import Run, WayOut
+from gradiometer.schema import Event, Run, WayOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,10 @@ def reason_to_doubt(run: Run, *, least_measurements: int = 2, least_seen: float 
         least_seen: Share of the layers that has to have been seen.
     """
     if run.snapshot_count < least_measurements:
-        return Doubt(
-            f"{run.snapshot_count} full measurements were taken, and it takes {least_measurements}: let it run for "
-            "some more steps, or allow measuring more (overhead)",
-            "more_steps",
-        )
+        return Doubt(too_few(run, least_measurements), "more_steps")
+    fault = next((event for event in run.events if event.kind == "fault"), None)
+    if fault is not None:
+        return Doubt(fault_text(fault), "more_steps")
     if not run.losses:
         return Doubt(
             "no backward() was seen: the gradients came another way (torch.autograd.grad, a process of its own), so "
@@ -59,6 +58,35 @@ def reason_to_doubt(run: Run, *, least_measurements: int = 2, least_seen: float 
         way_out: WayOut = "open_compiled" if is_compiled(run) else "watch"
         return Doubt(f"too few layers were seen: {coverage.line}", way_out)
     return None
+
+
+def what_is_open(run: Run) -> str:
+    """What can't be told yet of a run in which nothing was found; empty where its loss shows that it learns.
+
+    Args:
+        run: The run.
+    """
+    loss = judge_loss(run)
+    if loss.state != "short" or loss.step_count >= DEFAULT_LIMITS.least_steps:
+        return ""
+    return f"it is too early to tell whether it learns: {loss.text}"
+
+
+def too_few(run: Run, least_measurements: int) -> str:
+    """Say how little was measured, and what to do about it."""
+    if run.facts.get("status") == "failed" and not run.step_count:
+        return "the script failed before its first step, so nothing was measured"
+    count = run.snapshot_count
+    taken = "1 full measurement was taken" if count == 1 else f"{count} full measurements were taken"
+    more = "let it run for some more steps, or allow measuring more (overhead)"
+    return f"{taken}, and it takes {least_measurements}: {more}"
+
+
+def fault_text(fault: Event) -> str:
+    """Say where the measuring ended before the training did; a traceback stays in the run file."""
+    why = "a fault of gradiometer's own" if fault.text.startswith("Traceback") else fault.text.rstrip(".")
+    end = f"there the measuring ended ({why})"
+    return f"nothing was found up to step {fault.step}, and what came after was not seen: {end}"
 
 
 def reason_to_doubt_parameters(run: Run) -> Doubt | None:

@@ -26,7 +26,7 @@ import numpy as np
 from gradiometer.diagnosing.learning import LossLimits, LossMotion, judge_loss
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.unopened import is_unopened, last_weights
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, late_median, weight_motions
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, late_median, moving, weight_motions
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run, Severity
 from gradiometer.units import decibels, format_number
@@ -53,29 +53,37 @@ def find_stalled(
         return [describe_creeping(run, loss, least_steps)]
     if loss.state not in {"flat", "at_chance", "above", "relapsed"}:
         return []
-    severity = severity_of(loss, is_presumed=is_unopened(run))
-    cause = Cause("unknown", None, "the loss alone does not say why")
-    moves = "the weights move" if weight_motions(run) else "whether the weights move was not measured"
-    return [
-        Finding(
-            condition="stalled",
-            severity=severity,
-            layers=(),
-            cause=cause,
-            evidence=(
-                Evidence("fall of the loss", loss.fall_share, "", loss.text),
-                Evidence("noise of the loss", loss.noise, "", f"a single loss is {loss.noise:.2g} off its trend"),
-                *accuracy_evidence(run),
-            ),
-            cures=cures_for("stalled", cause.name),
-            summary=f"The loss goes nowhere: {loss.text}, {meaning_of(loss)}{presumed_text(run, loss)}; {moves}.",
-            prognosis=(
-                "More of the same steps will not change it. Where nothing else is found, check first that the labels "
-                "belong to their inputs, and that the inputs hold what the labels ask for."
-            ),
-            step=told_step(loss, least_steps),
-        )
-    ]
+    return [describe_still(run, loss, told_step(loss, least_steps))]
+
+
+def describe_still(run: Run, loss: LossMotion, step: int) -> Finding:
+    """The finding on a loss that lies still, in words."""
+    ratio = middle_ratio(run)
+    is_still = ratio == 0.0
+    frozen = frozen_text(run) if math.isnan(ratio) else ""
+    cause = standing_cause() if is_still else Cause("unknown", None, frozen or "the loss alone does not say why")
+    moves = "whether the weights move was not measured" if math.isnan(ratio) else "the weights move"
+    return Finding(
+        condition="stalled",
+        severity=severity_of(loss, is_presumed=is_unopened(run)),
+        layers=(),
+        cause=cause,
+        evidence=(
+            Evidence("fall of the loss", loss.fall_share, "", loss.text),
+            Evidence("noise of the loss", loss.noise, "", f"a single loss is {loss.noise:.2g} off its trend"),
+            *accuracy_evidence(run),
+        ),
+        cures=() if frozen else fitting_cures(cause, is_still=is_still),
+        summary=(
+            f"The loss goes nowhere: {loss.text}, {meaning_of(loss)}{presumed_text(run, loss)}; "
+            f"{cause.text if is_still or frozen else moves}."
+        ),
+        prognosis=(
+            "More of the same steps will not change it. Where nothing else is found, check first that the labels "
+            "belong to their inputs, and that the inputs hold what the labels ask for."
+        ),
+        step=step,
+    )
 
 
 def middle_ratio(run: Run) -> float:
@@ -95,10 +103,10 @@ def is_creeping(run: Run, loss: LossMotion, least_steps: int, most_gain_share: f
 def describe_creeping(run: Run, loss: LossMotion, least_steps: int) -> Finding:
     """The finding on a loss that creeps, in words."""
     ratio = middle_ratio(run)
-    share_db = decibels(ratio / USUAL_RATIO) if ratio > 0.0 else None
-    pace = f"the middle layer's weights move by {format_number(ratio)} of their size a step"
-    cause = Cause("learning_rate", share_db, f"{pace}, where {format_number(USUAL_RATIO)} is usual")
-    raised = [label for label in cures_for("stalled", cause.name) if label.startswith("change_learning_rate:x1")]
+    is_still = ratio == 0.0
+    cause = standing_cause() if is_still else pace_cause(ratio)
+    fitting = fitting_cures(cause, is_still=is_still)
+    raised = [label for label in fitting if label.startswith("change_learning_rate:x1")]
     return Finding(
         condition="stalled",
         severity="warning",
@@ -106,13 +114,49 @@ def describe_creeping(run: Run, loss: LossMotion, least_steps: int) -> Finding:
         cause=cause,
         evidence=(
             Evidence("fall of the loss", loss.fall_share, "", f"{loss.text}; a constant guess gives {loss.chance:.4g}"),
-            Evidence("update ratio", ratio, "", pace),
+            Evidence("update ratio", ratio, "", pace_text(ratio)),
         ),
-        cures=tuple(dict.fromkeys([*raised, *cures_for("stalled", cause.name)])),
+        cures=tuple(dict.fromkeys([*raised, *fitting])),
         summary=f"The loss creeps: {loss.text}, where a constant guess gives {loss.chance:.4g}, and {cause.text}.",
-        prognosis="At this pace it takes many times the steps of a usual learning rate.",
+        prognosis=(
+            "Weights without a gradient stay as they are, however long the training."
+            if is_still
+            else "At this pace it takes many times the steps of a usual learning rate."
+        ),
         step=loss.first_step + least_steps,
     )
+
+
+def frozen_text(run: Run) -> str:
+    """That no weights of two dimensions or more are there to be trained, in words; empty where some are."""
+    frozen = [parameter for parameter in run.parameters if not parameter.is_trainable]
+    if not frozen or any(len(parameter.shape) > 1 and parameter.is_trainable for parameter in run.parameters):
+        return ""
+    return f"all weights are frozen (requires_grad is False for {len(frozen)} of {len(run.parameters)} parameters)"
+
+
+def pace_text(ratio: float) -> str:
+    """How far the middle layer's weights move, in words."""
+    return f"the middle layer's weights {moving(ratio)}"
+
+
+def pace_cause(ratio: float) -> Cause:
+    """Steps that are small: the learning rate, with its distance from the usual."""
+    text = f"{pace_text(ratio)}, where {format_number(USUAL_RATIO)} is usual"
+    return Cause("learning_rate", decibels(ratio / USUAL_RATIO), text)
+
+
+def standing_cause() -> Cause:
+    """No steps at all: nothing that a learning rate could raise."""
+    where = "a backward of one's own, a comparison, a sign, a clamp"
+    text = f"{pace_text(0.0)}, which no learning rate changes: look for what stops their gradient ({where})"
+    return Cause("unknown", None, text)
+
+
+def fitting_cures(cause: Cause, *, is_still: bool) -> tuple[str, ...]:
+    """Cures that fit; no learning rate where nothing moves at all."""
+    cures = cures_for("stalled", cause.name)
+    return tuple(label for label in cures if not (is_still and label.startswith("change_learning_rate")))
 
 
 def told_step(loss: LossMotion, least_steps: int) -> int:

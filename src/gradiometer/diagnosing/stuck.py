@@ -29,7 +29,7 @@ from gradiometer.diagnosing.levels import lowest_level
 from gradiometer.diagnosing.naming import spoken
 from gradiometer.diagnosing.onsets import first_onset, step_at
 from gradiometer.diagnosing.predictions import predict_update
-from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, idle_snapshots, weight_motions
+from gradiometer.diagnosing.weight_motion import USUAL_RATIO, WeightMotion, idle_snapshots, moving, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Cause, Evidence, Finding, Run, Severity
@@ -121,19 +121,29 @@ def describe(
         cause=cause,
         evidence=(*evidence_of(fastest, motions[-1], loss), *idle_evidence(idle_count)),
         cures=cures,
-        summary=(
-            f"The weights barely move: even the fastest, those of {spoken(fastest.layer)}, change by only "
-            f"{format_number(fastest.late_ratio)} of their size a step, where {format_number(USUAL_RATIO)} is "
-            f"usual; {loss.text}. The cause: {cause.text}."
-        ),
-        prognosis=(
-            f"At this pace the weights need about {1.0 / max(fastest.late_ratio, 1e-12):.0e} steps that all agree "
-            "to become others."
-        ),
+        summary=f"{pace_text(fastest)}; {loss.text}. The cause: {cause.text}.",
+        prognosis=prognosis_of(fastest.late_ratio),
         step=step,
         other_causes=tuple(others),
         prediction=predict_update(fastest.layer, fastest.late_ratio, cures),
     )
+
+
+def pace_text(fastest: WeightMotion) -> str:
+    """How far the fastest weights move, in words."""
+    if fastest.late_ratio == 0.0:
+        return "The weights do not move: not even the last digit changes that they are kept to"
+    return (
+        f"The weights barely move: even the fastest, those of {spoken(fastest.layer)}, change by only "
+        f"{format_number(fastest.late_ratio)} of their size a step, where {format_number(USUAL_RATIO)} is usual"
+    )
+
+
+def prognosis_of(ratio: float) -> str:
+    """What happens if nothing is done."""
+    if ratio == 0.0:
+        return "The weights stay as they are, however long the training."
+    return f"At this pace the weights need about {1.0 / max(ratio, 1e-12):.0e} steps that all agree to become others."
 
 
 def is_warming_up(run: Run, motions: list[WeightMotion], *, most_rise: float = 1.2) -> bool:
@@ -171,24 +181,23 @@ def idle_evidence(count: int) -> tuple[Evidence, ...]:
     """That measured steps without any gradient were left out; nothing where there was none."""
     if not count:
         return ()
-    text = f"{count} measured steps brought no gradient at all (an empty batch?) and were left out"
+    steps = "1 measured step brought" if count == 1 else f"{count} measured steps brought"
+    text = f"{steps} no gradient at all (an empty batch?) and {'was' if count == 1 else 'were'} left out"
     return (Evidence("steps without gradient", count, "", text),)
 
 
 def evidence_of(fastest: WeightMotion, earliest: WeightMotion, loss: LossMotion) -> tuple[Evidence, ...]:
-    """The numbers behind the finding."""
-    return (
+    """The numbers behind the finding; one layer's are said once."""
+    evidence = [
         Evidence(
             "greatest update ratio",
             fastest.late_ratio,
             "",
-            f"weights of {spoken(fastest.layer)} move by {format_number(fastest.late_ratio)} of their size a step",
-        ),
-        Evidence(
-            "update ratio, first layer",
-            earliest.late_ratio,
-            "",
-            f"weights of {spoken(earliest.layer)} move by {format_number(earliest.late_ratio)}",
+            f"weights of {spoken(fastest.layer)} {moving(fastest.late_ratio)}",
         ),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
-    )
+    ]
+    if earliest is not fastest and fastest.late_ratio > 0.0:
+        text = f"weights of {spoken(earliest.layer)} move by {format_number(earliest.late_ratio)}"
+        evidence.insert(1, Evidence("update ratio, first layer", earliest.late_ratio, "", text))
+    return tuple(evidence)

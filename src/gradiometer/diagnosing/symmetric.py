@@ -92,21 +92,23 @@ def describe(run: Run, ordered: list[int], share: float, loss: LossMotion) -> Fi
     is_zero = bool(np.nan_to_num(sizes).max(initial=0.0) == 0.0)
     began = "all weights are exactly zero" if is_zero else "its weights began as one constant"
     severity = severity_of_fault(run, loss)
+    twins = f"{format_share(share)} of the units of {spoken(names[0])} have the same weights as another"
+    layers = "1 hidden layer" if len(names) == 1 else f"{len(names)} hidden layers"
     return Finding(
         condition="symmetric",
         severity="warning" if severity == "info" and is_zero else severity,
         layers=tuple(names),
         cause=Cause("symmetry", None, f"{began}, and equal units get equal gradients"),
         evidence=(
-            Evidence("units with a twin", share, "", f"{format_share(share)} of the units of {spoken(names[0])}"),
-            Evidence("layers", len(names), "", f"so in {len(names)} hidden layers: {listed(names)}"),
+            Evidence("units with a twin", share, "", twins),
+            Evidence("layers", len(names), "", f"so in {layers}: {listed(names)}"),
             Evidence("fall of the loss", loss.fall_share, "", loss.text),
         ),
         cures=cures_for("symmetric", "symmetry"),
         summary=(
-            f"{format_share(share)} of the units of {spoken(names[0])} have the same weights as another and keep them: "
-            f"{began}, so the layer is worth a few units at most; {success_text(run, loss)}. Draw the weights at "
-            "random (nn.init.kaiming_uniform_, or leave PyTorch's own) instead of zeros or a constant."
+            f"{twins} and keep them: {began}, so the layer is worth a few units at most; "
+            f"{success_text(run, loss)}. Draw the weights at random "
+            "(nn.init.kaiming_uniform_, or leave PyTorch's own) instead of zeros or a constant."
         ),
         prognosis="Equal units stay equal for ever.",
         step=int(run.snapshot_steps[min(1, run.snapshot_count - 1)]),

@@ -172,11 +172,20 @@ def severity_of(
     return "critical" if is_above else "warning"
 
 
-def with_rate(causes: list[Cause], rate: float) -> list[Cause]:
-    """The causes, the learning rate first: it is so far above the usual that no other comes before it."""
+def with_rate(causes: list[Cause], rate: float, *, room_db: float = 1.0) -> list[Cause]:
+    """The causes, the learning rate first: it is so far above the usual that no other comes before it.
+
+    Args:
+        causes: The causes of the first of the large steps.
+        rate: How many times the usual the learning rate is later on.
+        room_db: How far its share of that first step may be from what the text says; a schedule may have begun low,
+            and then the share is another step's.
+    """
     own = next((cause for cause in causes if cause.name == "learning_rate"), None)
     text = f"the learning rate, with its momentum, is {format_number(rate)} times what is usual for the optimizer"
-    share_db = decibels(rate) if own is None else own.share_db
+    share_db = None if own is None else own.share_db
+    if share_db is not None and abs(share_db - decibels(rate)) > room_db:
+        share_db = None
     return [Cause("learning_rate", share_db, text), *(cause for cause in causes if cause is not own)]
 
 
@@ -258,7 +267,7 @@ def suffers(loss: LossMotion) -> bool:
 
 def evidence_of(telling: float, fastest: WeightMotion, throws: int, loss: LossMotion) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
-    return (
+    evidence = [
         Evidence("update ratio", telling, "", f"the middle layer moves by {format_number(telling)} of its size a step"),
         Evidence(
             "greatest update ratio",
@@ -266,6 +275,9 @@ def evidence_of(telling: float, fastest: WeightMotion, throws: int, loss: LossMo
             "",
             f"weights of {spoken(fastest.layer)} once moved by {format_number(float(np.nanmax(fastest.ratios)))}",
         ),
-        Evidence("steps that throw weights away", throws, "", f"{throws} measured steps replaced a third and more"),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
-    )
+    ]
+    if throws:
+        text = f"{throws} measured {'step' if throws == 1 else 'steps'} replaced a third and more"
+        evidence.insert(2, Evidence("steps that throw weights away", throws, "", text))
+    return tuple(evidence)

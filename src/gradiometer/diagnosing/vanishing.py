@@ -33,7 +33,7 @@ from gradiometer.diagnosing.onsets import lasting_onset, step_at
 from gradiometer.diagnosing.predictions import predict_level
 from gradiometer.diagnosing.unopened import is_unopened
 from gradiometer.diagnosing.weak_signal import find_weakened
-from gradiometer.diagnosing.weight_motion import WeightMotion, weight_motions
+from gradiometer.diagnosing.weight_motion import WeightMotion, moving, weight_motions
 from gradiometer.gain_budget import gain_budget
 from gradiometer.prescribing import cures_for
 from gradiometer.schema import Evidence, Finding, Run, Severity
@@ -195,11 +195,6 @@ def faint_gradient(run: Run, telling_db: float) -> list[Finding]:
     ]
 
 
-def moving(ratio: float) -> str:
-    """How far a step moves weights, in words; a change below what their number format holds is none."""
-    return f"move by {format_number(ratio)} of their size a step" if ratio > 0.0 else "do not move at all"
-
-
 def arrives(run: Run, layer: str, level_db: float) -> str:
     """How a layer's gradient arrives, in words; where layers were not opened, that of its weights."""
     if is_unopened(run):
@@ -220,7 +215,8 @@ def level_text(level_db: float) -> str:
 
 def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Evidence, ...]:
     """The numbers behind the finding."""
-    slowest, feeding = starved.motions[-1], starved.feeding
+    slowest, feeding, count = starved.motions[-1], starved.feeding, len(starved.motions)
+    standing = "1 layer with weights stands still" if count == 1 else f"{count} layers with weights stand still"
     return (
         Evidence(
             "update ratio, slowest layer",
@@ -235,7 +231,7 @@ def evidence_of(starved: Starved, level_db: float, loss: LossMotion) -> tuple[Ev
             f"weights of {spoken(feeding.layer)} move by {format_number(feeding.late_ratio)}",
         ),
         Evidence("level", level_db, "dB", f"level at {spoken(slowest.layer)}: {format_db(level_db)}"),
-        Evidence("starved layers", len(starved.motions), "", f"{len(starved.motions)} layers with weights stand still"),
+        Evidence("starved layers", count, "", standing),
         Evidence("fall of the loss", loss.fall_share, "", loss.text),
     )
 

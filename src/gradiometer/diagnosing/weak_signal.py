@@ -105,7 +105,7 @@ def describe_softmax(run: Run, squeezing: Sequence[Layer], severity: Severity, l
     frontier = squeezing[-1]
     gain_db = late_median(run.layer_columns["gain_db"][:, run.layer_index(frontier.name)])
     taken = "" if np.isnan(gain_db) else f" and takes {format_db(gain_db)} of the gradient"
-    text = f"{spoken(frontier.name)} is a softmax between two layers: it makes {frontier.unit_count} units add up to 1"
+    text = f"the softmax at {spoken(frontier.name)}, between two layers, makes {frontier.unit_count} units add up to 1"
     cause = Cause("activation_slope", None if np.isnan(gain_db) else gain_db, f"{text}{taken}")
     return Finding(
         condition="vanishing",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradiometer.schema import FloatArray, Parameter, Run
+from gradiometer.units import format_number
 
 USUAL_RATIO = 1e-3
 """Update ratio of a training in good health; Karpathy, CS231n, "Ratio of weights:updates": around 1e-3."""
@@ -41,6 +42,16 @@ class WeightMotion:
     gradient_rms: FloatArray
     learning_rates: FloatArray
     is_still_zero: bool = False
+
+
+def moving(ratio: float) -> str:
+    """How far a step moves weights, in words; a change below what their number format holds is none.
+
+    Example:
+        >>> moving(0.002), moving(0.0)
+        ('move by 0.002 of their size a step', 'do not move at all')
+    """
+    return f"move by {format_number(ratio)} of their size a step" if ratio > 0.0 else "do not move at all"
 
 
 def late_median(values: FloatArray) -> float:

@@ -67,9 +67,11 @@ def tell_story(run: Run, diagnosis: Diagnosis, snapshot_index: int | None) -> St
     """
     worst = diagnosis.findings[0] if diagnosis.findings else None
     is_headline = worst is not None and diagnosis.verdict != "healthy"
+    # What is too early to tell of a healthy run is said with its verdict.
+    reason = diagnosis.reason if diagnosis.verdict == "unknown" else ""
     return Story(
         verdict=diagnosis.verdict,
-        headline=said(worst.summary) if worst is not None and is_headline else said(diagnosis.reason),
+        headline=said(worst.summary) if worst is not None and is_headline else said(reason),
         opening=opening_of(run),
         moments=tell_timeline(run, diagnosis),
         level=tell_level(run, snapshot_index),
@@ -89,7 +91,8 @@ def opening_of(run: Run) -> tuple[str, ...]:
     """What was run: script, network, optimizers, steps and time."""
     facts = run.facts
     sentences = []
-    subject = str(facts.get("script") or "A training loop")
+    script = str(facts.get("script") or "")
+    subject = script if script not in {"", "interactive"} else "A training loop"
     optimizers = list(dict.fromkeys(one.optimizer for one in run.parameters if one.optimizer))
     named = optimizers or [str(facts["optimizer"])] if facts.get("optimizer") or optimizers else []
     trained = f"{subject} trained{network_words(run)}"

@@ -14,6 +14,20 @@ import torch
 
 PACKAGE_FOLDER = str(Path(__file__).resolve().parent.parent)
 TORCH_FOLDER = str(Path(torch.__file__).resolve().parent)
+INSTALLED_FOLDERS = ("site-packages", "dist-packages")
+TRAINERS = frozenset(
+    {
+        "accelerate",
+        "deepspeed",
+        "fastai",
+        "ignite",
+        "lightning",
+        "lightning_fabric",
+        "pytorch_lightning",
+        "transformers",
+    }
+)
+"""Packages that call backward for a script, all its losses at one line of theirs."""
 
 
 class Guard:
@@ -61,7 +75,15 @@ class Guard:
         """End measuring for a fault of ours; only the first is told."""
         if not self.is_broken:
             self.is_broken = True
-            self.on_fault("".join(traceback.format_exception(error)))
+            self.on_fault(described(error))
+
+
+def described(error: Exception) -> str:
+    """A fault with its traceback; its kind alone where that can't be had, for want of memory or by its own fault."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as another:
+        return f"{type(error).__name__}, of which no more can be told ({type(another).__name__})"
 
 
 def contained(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,6 +122,9 @@ MOST_CODES = 4096
 foreign_codes: dict[int, tuple[CodeType, bool]] = {}
 """By id of a code object, which is kept alive: whether it is neither gradiometer's nor torch's."""
 
+trainer_codes: dict[int, tuple[CodeType, bool]] = {}
+"""By id of a code object, which is kept alive: whether it is one of the `TRAINERS`'."""
+
 known_sites: dict[tuple[int, int], tuple[CodeType, str]] = {}
 """`file:line` by id of a code object and place in its bytecode: putting it together costs as much as a step."""
 
@@ -112,6 +137,18 @@ def is_foreign(code: CodeType) -> bool:
             foreign_codes.clear()
         is_users = not code.co_filename.startswith((PACKAGE_FOLDER, TORCH_FOLDER, contextlib.__file__, "<frozen"))
         known = foreign_codes[id(code)] = (code, is_users)
+    return known[1]
+
+
+def is_trainers(code: CodeType) -> bool:
+    """Whether code belongs to an installed package that trains for the script."""
+    known = trainer_codes.get(id(code))
+    if known is None:
+        if len(trainer_codes) >= MOST_CODES:
+            trainer_codes.clear()
+        parts = Path(code.co_filename).parts
+        owners = [owner for folder, owner in zip(parts, parts[1:], strict=False) if folder in INSTALLED_FOLDERS]
+        known = trainer_codes[id(code)] = (code, not TRAINERS.isdisjoint(owners))
     return known[1]
 
 
@@ -135,12 +172,31 @@ def user_frame(depth: int = 1) -> FrameType | None:
     return frame
 
 
-def call_site(depth: int = 2) -> str | None:
+def script_frame(depth: int = 1) -> FrameType | None:
+    """As `user_frame`, the `TRAINERS` left out: their lines are the same for all that a script asks them to do.
+
+    Args:
+        depth: Frames to skip, the caller's own being 1.
+
+    Returns:
+        The frame; where there is none but a trainer's, that.
+    """
+    innermost = frame = user_frame(depth + 1)
+    while frame is not None and (is_trainers(frame.f_code) or not is_foreign(frame.f_code)):
+        frame = frame.f_back
+    return innermost if frame is None else frame
+
+
+def call_site(depth: int = 2, *, is_scripts: bool = False) -> str | None:
     """`file:line` of the user's code that is being executed, None where there is none.
 
     The file is given relative to the working directory where it lies below it, else by its name.
+
+    Args:
+        depth: Frames to skip, `call_site`'s own being 1.
+        is_scripts: Name the script's line, and not that of a trainer that it calls.
     """
-    frame = user_frame(depth)
+    frame = script_frame(depth) if is_scripts else user_frame(depth)
     if frame is None:
         return None
     code = frame.f_code

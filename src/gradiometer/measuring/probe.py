@@ -246,7 +246,7 @@ class Probe:
         if self.step != self._event or self.guard.is_broken or not self.thread.is_here():
             return
         with self.guard:
-            site = call_site(4) or "?"
+            site = call_site(4, is_scripts=True) or "?"
             unscale = self.scaling.unscale
             self._losses.add(site, [unscale(tensor) for tensor in tensors], is_handed_back=is_handed_back)
             if self.full_step.is_active:

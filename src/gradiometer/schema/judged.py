@@ -108,7 +108,7 @@ class Diagnosis:
         verdict: `healthy`, `at_risk`, `broken` or `unknown`.
         findings: Worst first.
         coverage: What was seen.
-        reason: Why the verdict is `unknown`; empty otherwise.
+        reason: Why the verdict is `unknown`, or what is too early to tell of a healthy run; empty otherwise.
         ignored: Findings that the settings' ignore list took out, each with its reason.
         way_out: What would show more where the verdict is `unknown`: `more_steps`, `open_compiled` (measure the layers
             of a compiled model), `watch` (`gradiometer.watch` around the training loop); empty otherwise.

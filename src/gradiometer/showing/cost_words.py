@@ -1,5 +1,7 @@
 """What measuring has cost, in words, beside what it was allowed to."""
 
+import math
+
 from gradiometer.schema import Run
 from gradiometer.units import format_seconds, format_share
 
@@ -27,5 +29,18 @@ def repayment(run: Run) -> str:
     allowed = facts.get("overhead_allowed")
     if facts.get("repaid_step") is not None or not (steps and training and spent and allowed):
         return "over budget: raise --overhead"
-    steps_needed = spent / allowed / (training / steps)
-    return f"the first measurements are taken in advance, repaid after about {round(steps_needed, -2):,.0f} steps"
+    steps_needed = spent / allowed * steps / training
+    if math.isinf(steps_needed):  # a foreign file's numbers
+        return "over budget: raise --overhead"
+    return f"the first measurements are taken in advance, repaid after {in_round_numbers(steps_needed)}"
+
+
+def in_round_numbers(steps_needed: float) -> str:
+    """A number of steps to come, rounded up: to hundreds, below a thousand to tens.
+
+    Example:
+        >>> in_round_numbers(8_912.3), in_round_numbers(44.4), in_round_numbers(0.5)
+        ('about 9,000 steps', 'about 50 steps', 'about 10 steps')
+    """
+    places = 100 if steps_needed >= 1000.0 else 10
+    return f"about {math.ceil(steps_needed / places) * places:,} steps"

@@ -23,6 +23,7 @@ from gradiometer.showing.wording import (
     condition_in_words,
     cure_in_words,
     cures_in_words,
+    frozen_line,
     layers_in_words,
     next_command,
     number_beside,
@@ -45,12 +46,13 @@ def print_diagnosis(diagnosis: Diagnosis, run: Run, console: Console, *, run_fil
         run_file: The run file, named in the command to try next.
     """
     console.print(verdict_panel(diagnosis))
-    if run.facts.get("status") == "failed":
-        console.print(
-            Text(f"\nThe script failed after {run.step_count} steps; this is what was seen until then.", style="bold")
-        )
+    if run.facts.get("status") == "failed" and run.step_count:
+        steps = "1 step" if run.step_count == 1 else f"{run.step_count} steps"
+        console.print(Text(f"\nThe script failed after {steps}; this is what was seen until then.", style="bold"))
+    # Of a healthy run a finding is a remark, and the box above it has not said what was found.
+    full_count = 0 if diagnosis.verdict == "healthy" else 1
     for place, finding in enumerate(diagnosis.findings[:6]):
-        console.print(finding_in_full(finding) if place == 0 else finding_in_a_line(finding))
+        console.print(finding_in_full(finding) if place < full_count else finding_in_a_line(finding))
     hidden_count = len(diagnosis.findings) - 6
     if hidden_count > 0:
         console.print(Text(f"  and {hidden_count} more findings; the report shows them all", style="dim"))
@@ -60,7 +62,7 @@ def print_diagnosis(diagnosis: Diagnosis, run: Run, console: Console, *, run_fil
     coverage = diagnosis.coverage if diagnosis.coverage.total_count else run.coverage
     cost = cost_line(run)
     console.print(Text(f"\n{coverage.line}" + (f"\nmeasuring cost {cost}" if cost else ""), style="dim"))
-    for line in notable_lines(run):
+    for line in filter(None, (frozen_line(run), *notable_lines(run))):
         console.print(Text(line, style="dim"))
     command = next_command(run, diagnosis, run_file)
     if command:

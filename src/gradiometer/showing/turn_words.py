@@ -142,10 +142,10 @@ def noise_remark(run: Run) -> str:
 
 
 def outlier_remark(run: Run) -> str:
-    """The hardest outlier of the newest measured batch; empty where there is none."""
+    """The hardest outlier of the newest measured batch; empty where there is none, or where nothing is finite."""
     found = newest(run.examples)
     outliers = outliers_of(found[1]) if found is not None else ()
-    if found is None or not outliers:
+    if found is None or not outliers or len(outliers) == len(found[1].norms):
         return ""
     more = f", and {len(outliers) - 1} more" if len(outliers) > 1 else ""
     return f"outlier at step {found[0]}: {outlier_in_words(outliers[0])}{more}"

@@ -116,19 +116,21 @@ def layers_in_words(layers: tuple[str, ...], *, shown_count: int = 3) -> str:
 def number_beside(text: str, value: float | None, unit: str) -> str:
     """A number with its unit, to stand beside the words on it; empty where the words name it already.
 
+    So is one without a unit: behind a sentence nobody can tell what it counts.
+
     Example:
         >>> number_beside("level at the first layer", -142.5, "dB")
         '-142.5 dB'
         >>> number_beside("the level at body.0 is \u2212142.5 dB", -142.5, "dB")
         ''
     """
-    if value is None:
+    if value is None or not unit:
         return ""
     said = [float(word) for word in re.findall(r"-?\d+(?:\.\d+)?(?:e[-+]?\d+)?", text.replace("\u2212", "-"))]
     # A share is often said in percent, and a said number is rounded.
     if any(math.isclose(abs(word), scale * abs(value), rel_tol=0.06) for word in said for scale in (1.0, 100.0)):
         return ""
-    number = format_db(value) if unit == "dB" else f"{written(value)} {unit}".strip()
+    number = format_db(value) if unit == "dB" else f"{written(value)} {unit}"
     return "" if number in text else number
 
 
@@ -145,10 +147,11 @@ def written(value: float) -> str:
 
 
 def verdict_sentence(diagnosis: Diagnosis) -> str:
-    """Say the verdict's meaning, or why there is none."""
-    if diagnosis.verdict == "unknown" and diagnosis.reason:
-        return sentence(diagnosis.reason)
-    return VERDICT_WORDS[diagnosis.verdict][1]
+    """Say the verdict's meaning and what is too early to tell, or why there is none."""
+    reason = sentence(diagnosis.reason)
+    if diagnosis.verdict == "unknown" and reason:
+        return reason
+    return f"{VERDICT_WORDS[diagnosis.verdict][1]} {reason}".strip()
 
 
 def sentence(words: str) -> str:
@@ -162,6 +165,24 @@ def sentence(words: str) -> str:
     if not text:
         return ""
     return text[0].upper() + text[1:] + ("" if re.search(r"[.!?]$", text) else ".")
+
+
+def frozen_line(run: Run, *, shown_count: int = 3) -> str:
+    """Which parameters are frozen, which nobody but the script's author can tell from a mistake; empty for none.
+
+    Example:
+        >>> frozen_line(Run())
+        ''
+    """
+    frozen = [parameter.name for parameter in run.parameters if not parameter.is_trainable]
+    if not frozen:
+        return ""
+    rest = f" and {len(frozen) - shown_count} more" if len(frozen) > shown_count else ""
+    are = "is" if len(frozen) == 1 else "are"
+    return (
+        f"{len(frozen)} of {len(run.parameters)} parameters {are} frozen (requires_grad is False): "
+        f"{', '.join(frozen[:shown_count])}{rest}"
+    )
 
 
 NO_SCRIPT = re.compile(r":\d+$|^interactive$|^lab ")
