@@ -47,19 +47,24 @@ def test_keeps_a_run_in_memory_where_no_file_is_named(model: nn.Sequential) -> N
     assert watching.run.facts["optimizer"] == "Adam"
 
 
-def test_a_loop_that_fails_leaves_its_run(model: nn.Sequential) -> None:
+@pytest.mark.parametrize(
+    ("error", "status"), [(ZeroDivisionError("no"), "failed"), (KeyboardInterrupt(), "interrupted")], ids=repr
+)
+def test_a_loop_that_fails_leaves_its_run(model: nn.Sequential, error: BaseException, status: str) -> None:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     watching = gradiometer.watch(model, optimizer)
 
     def fail_amid_training() -> None:
         with watching:
             train(model, optimizer)
-            raise ZeroDivisionError
+            raise error
 
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(type(error)):
         fail_amid_training()
     assert watching.run.step_count == 5
+    assert watching.run.facts["status"] == status
     assert watching.run.events[-1].kind == "failed"
+    assert watching.run.events[-1].text.startswith(type(error).__name__)
 
 
 def test_check_leaves_model_optimizer_and_random_state_alone(model: nn.Sequential) -> None:

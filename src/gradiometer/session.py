@@ -140,6 +140,12 @@ class Session:
         notes = probe.full_step.notes
         notes += sorted({note_on_device(device) for device in devices} - {"", *notes})
 
+    def end(self, error: BaseException | None) -> None:
+        """Stop, as what ended the training says; None where it ended by itself."""
+        if error is not None and not self.is_stopped:
+            self.writer.add_event(Event(self.probe.step, "failed", f"{type(error).__name__}: {error}"))
+        self.stop(status_of(error))
+
     def stop(self, status: str = "finished", **facts: Any) -> None:
         """Detach, write the last facts and close the file; a second call does nothing.
 
@@ -201,6 +207,13 @@ class Session:
         return self.writer.read()
 
 
+def status_of(error: BaseException | None) -> str:
+    """A run's status, from what ended its training: Ctrl-C and the end of the program are no failures."""
+    if error is None:
+        return "finished"
+    return "failed" if isinstance(error, Exception) else "interrupted"
+
+
 class Watch:
     """A training loop's hold on gradiometer: a context manager, or `start` and `stop`; see `watch`."""
 
@@ -245,11 +258,8 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self.session.is_stopped:
-            self.session.writer.add_event(
-                Event(self.session.probe.step, "failed", f"{kind and kind.__name__}: {error}")
-            )
-        self.stop()
+        self._compiling.stop()
+        self.session.end(error)
 
 
 def watch(

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.streams_apart import runner_apart
 from gradiometer.cli import app
 from gradiometer.errors import GradiometerError
 from gradiometer.schema import Change, Comparison
@@ -25,7 +26,7 @@ def test_prints_the_verdict_first(run_file: Path) -> None:
 
 
 def test_prints_one_object_and_nothing_else_with_json(run_file: Path) -> None:
-    result = CliRunner().invoke(app, ["compare", str(run_file), str(run_file), "--json"])
+    result = runner_apart().invoke(app, ["compare", str(run_file), str(run_file), "--json"])
     written = json.loads(result.stdout, parse_constant=lambda word: 1 / 0)
     assert list(written) == [spec.name for spec in fields(Comparison)]
     assert list(written["changes"][0]) == [spec.name for spec in fields(Change)]

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from gradiometer.activations import ACTIVATIONS
 from gradiometer.cli import VERBS, app
 from gradiometer.cli.completing import complete_run_file, cure_names, recorded_in
+from gradiometer.cli.engines import ENGINES
 from gradiometer.curing import CURES
 from gradiometer.diagnosing import CONDITIONS
 from gradiometer.lab import EXPERIMENTS
@@ -83,7 +84,7 @@ def test_takes_what_is_typed_for_a_name_and_no_pattern(folder):
         ("gradiometer run --cure run", ["run.db", "runs/old.db"]),
         ("gradiometer check --fail-on w", ["warning"]),
         ("gradiometer run --stop-on non", ["non_finite"]),
-        ("gradiometer cure --engine ", ["local", "ray"]),
+        ("gradiometer cure --engine ", list(ENGINES)),
         ("gradiometer export run.db --figures ", ["png", "svg", "html"]),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.streams_apart import runner_apart
 from gradiometer.cli import app
 from gradiometer.errors import GradiometerError, SettingsError
 from gradiometer.explaining.layer_story import LayerStory
@@ -31,8 +32,8 @@ def test_prints_the_verdict_first_and_the_command_to_try_next_last(run_file: Pat
 
 
 def test_prints_one_object_and_nothing_else_with_json(run_file: Path) -> None:
-    whole = CliRunner().invoke(app, ["explain", str(run_file), "--json"])
-    one = CliRunner().invoke(app, ["explain", str(run_file), "--layer", "body.0", "--json"])
+    whole = runner_apart().invoke(app, ["explain", str(run_file), "--json"])
+    one = runner_apart().invoke(app, ["explain", str(run_file), "--layer", "body.0", "--json"])
     for result, noun in ((whole, Story), (one, LayerStory)):
         written = json.loads(result.stdout, parse_constant=lambda word: 1 / 0)
         assert list(written) == [spec.name for spec in fields(noun)]

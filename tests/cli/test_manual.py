@@ -75,7 +75,7 @@ def test_shows_commands_that_can_be_typed(verb, example, tmp_path, monkeypatch):
 def test_hands_a_script_s_words_on_as_the_examples_say():
     for verb in PASSING_ON:
         context = command_of(verb).make_context(verb, ["--steps", "4", "train.py", "--steps", "9", "-h"])
-        assert context.params["words"] == ["train.py", "--steps", "9", "-h"]
+        assert list(context.params["words"]) == ["train.py", "--steps", "9", "-h"]
         assert context.params["steps"] == 4
 
 

@@ -1,5 +1,7 @@
 """`gradiometer run` and `check` on scripts as people write them, good and bad, in real processes."""
 
+import contextlib
+import io
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gradiometer.cli import main
 from gradiometer.curing.case import target_from
 from gradiometer.recording.reader import read_run
 from gradiometer.showing.wording import command_of
@@ -44,6 +47,19 @@ def gradiometer(folder: Path, *words: str, timeout: float = 120) -> subprocess.C
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=timeout, check=False, env=environment
     )
+
+
+def refused(folder: Path, *words: str) -> tuple[object, str, str]:
+    """Exit code, output and errors of a command that ends before a script starts; called in this process."""
+    output, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(errors),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(list(words))
+    return ended.value.code, output.getvalue(), errors.getvalue()
 
 
 def only_run_file(folder: Path) -> Path:
@@ -134,7 +150,8 @@ def test_says_what_was_looked_for_where_no_training_is_seen(tmp_path: Path, sour
     ("words", "told"),
     [
         (["run", "missing.py"], "missing.py"),
-        (["run"], "name a script"),
+        (["run"], "name a script to run (gradiometer run train.py)"),
+        (["check"], "name a script to check (gradiometer check train.py)"),
         (["run", "--overhead", "2", "train.py"], "overhead is 2"),
         (["run", "--fail-on", "awful", "train.py"], "awful"),
         (["run", "--stop-on", "awful", "train.py"], "awful"),
@@ -142,10 +159,10 @@ def test_says_what_was_looked_for_where_no_training_is_seen(tmp_path: Path, sour
 )
 def test_says_in_a_sentence_what_it_can_not_do(tmp_path: Path, words: list[str], told: str) -> None:
     write_script(tmp_path)
-    answer = gradiometer(tmp_path, *words)
-    assert answer.returncode == 2
-    assert told in answer.stderr
-    assert "Traceback" not in answer.stderr
+    code, _, errors = refused(tmp_path, *words)
+    assert code == 2
+    assert told in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.slow
@@ -224,10 +241,10 @@ def test_refuses_what_can_not_be_recorded_before_the_script_runs(
     tmp_path: Path, options: list[str], words: str
 ) -> None:
     write_script(tmp_path, "")
-    answer = gradiometer(tmp_path, "run", *options, *([] if options == ["-m"] else ["train.py"]))
-    assert answer.returncode == 2
-    assert words in answer.stderr
-    assert answer.stdout == ""
+    code, output, errors = refused(tmp_path, "run", *options, *([] if options == ["-m"] else ["train.py"]))
+    assert code == 2
+    assert words in errors
+    assert output == ""
 
 
 @pytest.mark.slow

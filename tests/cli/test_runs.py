@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.streams_apart import runner_apart
 from gradiometer.cli import app
 from gradiometer.errors import RunFileError, SettingsError
 from gradiometer.recording.writer import RunWriter
@@ -39,7 +40,7 @@ OTHERS = {"notes.txt", "photos.db"}
 
 
 def test_lists_the_newest_run_first_and_says_what_it_left_alone(folder: Path) -> None:
-    result = CliRunner().invoke(app, ["runs"])
+    result = runner_apart().invoke(app, ["runs"])
     assert result.exit_code == 0
     assert result.stdout.index("0.run") < result.stdout.index("2.run") < result.stdout.index("9.run")
     assert all(word in result.stdout for word in ("train.py", "300", "finished", "KiB", "3 runs"))
@@ -62,9 +63,24 @@ def test_says_how_to_record_a_run_where_there_is_none(tmp_path: Path) -> None:
 
 def test_cleans_nothing_when_the_answer_is_no(folder: Path) -> None:
     before = names_in(folder)
-    result = CliRunner().invoke(app, ["runs", "--clean"], input="n\n")
+    result = runner_apart().invoke(app, ["runs", "--clean"], input="n\n")
     assert "Delete 3 runs" in result.stderr
     assert names_in(folder) == before
+
+
+def test_cleans_nothing_and_says_what_to_do_when_nobody_answers(folder: Path) -> None:
+    before = names_in(folder)
+    result = CliRunner().invoke(app, ["runs", "--clean"], input="")
+    assert "add --yes" in str(result.exception)
+    assert isinstance(result.exception, SettingsError)
+    assert names_in(folder) == before
+
+
+@pytest.mark.parametrize("words", [["--keep", "0"], ["--older-than", "3"], ["--yes"]], ids=" ".join)
+def test_refuses_to_list_what_says_how_to_clean(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["runs", *words])
+    assert "add it, or leave them out" in str(result.exception)
+    assert result.stdout == ""
 
 
 def test_cleans_what_is_older_and_keeps_the_newest_and_every_other_file(folder: Path) -> None:

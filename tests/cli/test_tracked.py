@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -119,6 +120,17 @@ def test_follows_a_run_until_it_is_over(tmp_path: Path) -> None:
     words = ["export", str(file), "--to", f"tensorboard:{tmp_path / 'events'}", "--follow", "--json"]
     done = gradiometer_run("-m", "gradiometer", *words)
     assert json.loads(done.stdout)["told"][0]["number_count"] > 300
+
+
+@pytest.mark.timeout(60)
+def test_does_not_follow_a_run_that_was_killed_for_ever(tmp_path: Path) -> None:
+    file = write_made_run(tmp_path / "ten.db", hidden_count=2, status="running")
+    long_ago = time.time() - 7200.0
+    os.utime(file, (long_ago, long_ago))
+    words = ["export", str(file), "--to", f"tensorboard:{tmp_path / 'events'}", "--follow"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "numbers, tensorboard --logdir" in done.stdout
 
 
 @pytest.mark.slow

@@ -45,7 +45,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Interacti
     # IPython warns of a virtual environment that is not its own, and warnings are errors here.
     made = InteractiveShell.instance(config=Config({"InteractiveShell": {"warn_venv": False}}))
     made.run_line_magic("load_ext", "gradiometer")
-    ours = {name: getattr(builtins, name) for name in ("display", "get_ipython") if hasattr(builtins, name)}
+    ours = {name: getattr(builtins, name) for name in ("display", "get_ipython", "_") if hasattr(builtins, name)}
+    # Doctests leave the last value there, and a shell that finds one does not put its own before it.
+    vars(builtins).pop("_", None)
     yield made
     made.restore_sys_module_state()
     InteractiveShell.clear_instance()
@@ -92,6 +94,19 @@ def test_finds_model_and_optimizer_of_an_earlier_cell(shell: InteractiveShell) -
     assert watched.facts["optimizer"] == "SGD"
     assert len(watched.facts["optimizers"]) == 1
     assert watched.coverage.line == "5 of 5 layers seen"
+
+
+def test_watches_the_first_of_two_models_of_earlier_cells_that_a_cell_trains(shell: InteractiveShell) -> None:
+    second = "other = torch.nn.Linear(8, 3)\nits_optimizer = torch.optim.SGD(other.parameters(), lr=0.1)\n"
+    run(shell, MAKE.format(depth=2) + second)
+    run(
+        shell,
+        "%%gradiometer --file first.db" + TRAIN + TRAIN.replace("optimizer", "its_optimizer").replace("model", "other"),
+    )
+    found = read_run(Path("first.db"))
+    assert found.step_count == 20
+    assert found.facts["root_names"] == ["Sequential"]
+    assert [one["parameter_count"] for one in found.facts["optimizers"]] == [6]
 
 
 def test_trains_to_the_bit_as_it_does_without_the_magic(shell: InteractiveShell) -> None:

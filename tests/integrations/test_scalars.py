@@ -116,7 +116,7 @@ def test_tells_histograms_by_powers_of_two_of_a_bounded_number_of_parameters() -
 
 def test_loads_neither_torch_nor_a_tracker_where_none_is_asked_for() -> None:
     modules = [f"gradiometer.integrations.{name}" for name in TRACKERS]
-    listed = ", ".join([*modules, "gradiometer.integrations.beside", "gradiometer.integrations.sinking"])
+    listed = ", ".join([*modules, "gradiometer.integrations.told_beside", "gradiometer.integrations.sinking"])
     words = f"import {listed}, sys; print([m for m in ('torch', 'tensorboard', *{TRACKERS!r}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-P", "-c", words], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

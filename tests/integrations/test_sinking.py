@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,10 +23,11 @@ from gradiometer.schema import Finding, Run
 
 
 class Notebook:
-    """A tracker that writes down what it is told; `breaks_at` names what it can't be told."""
+    """A tracker that writes down what it is told; `breaks_at` names what it can't be told, and one tick takes long."""
 
-    def __init__(self, breaks_at: str = "") -> None:
+    def __init__(self, breaks_at: str = "", busy_seconds: float = 0.0) -> None:
         self.breaks_at = breaks_at
+        self.busy_seconds = busy_seconds
         self.rows: list[Row] = []
         self.findings: list[Finding] = []
         self.conclusions: list[Conclusion] = []
@@ -51,9 +53,14 @@ class Notebook:
         self.told("close")
         self.is_closed = True
 
+    def tick(self) -> None:
+        end, self.busy_seconds = time.thread_time() + self.busy_seconds, 0.0
+        while time.thread_time() < end:
+            pass
+
     def join(self, active: object) -> Tracker:
         self.told("join")
-        return Tracker("a notebook", self.send, self.tell, self.conclude, self.close)
+        return Tracker("a notebook", self.send, self.tell, self.conclude, self.close, self.tick)
 
     def found(self) -> "Notebook":
         self.told("find")
@@ -98,19 +105,22 @@ def test_joins_what_the_script_has_begun_and_changes_no_weight() -> None:
     assert [one.diagnosis.verdict for one in notebook.conclusions] == ["broken"]
     assert notebook.findings
     assert notebook.conclusions[0].diagnosis.coverage.seen_count == 13
-    assert (notebook.conclusions[0].page or "").startswith("<!")
+    page = notebook.conclusions[0].page or ""
+    assert page.startswith("<!")
+    assert re.search(r"every step measured in full as asked, [\d.]+ m?s in all", page)
 
 
 def test_books_what_telling_costs_as_measuring() -> None:
     model, optimizer = network()
-    notebook = Notebook()
+    # Far more than a step of this network is measured in.
+    notebook = Notebook(busy_seconds=0.3)
     with gradiometer.watch(model, optimizer, overhead=1.0) as watching:
         sink = sink_of(notebook.partner(), watching, None, has_page=False).start()
         train(model, optimizer, steps=2)
-        until(lambda: sink.spent_seconds > 0.0)
-        spent = watching.session.budget.spent_seconds
+        until(lambda: sink.spent_seconds >= 0.3)
+        spent_seconds = watching.session.budget.spent_seconds
         train(model, optimizer, steps=1)
-        assert watching.session.budget.spent_seconds - spent >= sink.spent_seconds
+        assert watching.session.budget.spent_seconds - spent_seconds >= 0.3
         sink.stop()
 
 
@@ -203,7 +213,7 @@ def children_of(process: int) -> list[int]:
 def test_reads_its_order_and_answers_in_one_json_object(tmp_path: Path) -> None:
     order = {"tracker": "tensorboard", "file": str(tmp_path / "no.db"), "place": None, "has_page": True}
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "gradiometer.integrations.beside", json.dumps(order)],
+        [sys.executable, "-P", "-m", "gradiometer.integrations.told_beside", json.dumps(order)],
         input="",
         capture_output=True,
         text=True,

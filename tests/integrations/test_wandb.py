@@ -2,9 +2,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 import pytest
 
+from gradiometer.errors import SettingsError
 from gradiometer.integrations.scalars import STEP, rows_of
 from gradiometer.integrations.telling import Telling, tell_all
 from gradiometer.integrations.tracker import Tracker
@@ -78,6 +80,18 @@ def test_joins_the_run_of_a_script_without_touching_its_steps(offline: None) -> 
     assert told == sorted(told)
     assert told[-1] == 299
     assert summary_in(file)["gradiometer/verdict"] == "broken"
+
+
+def test_says_at_once_that_a_script_has_ended_its_run_before_the_verdict(offline: None) -> None:
+    mine = wandb.init(project="ended")
+    tracker = join(find_active())
+    mine.log({"mine": 1})
+    mine.finish()
+    began = monotonic()
+    with pytest.raises(SettingsError, match="the script has ended its run before this one was over"):
+        conclude(tracker)
+    # W&B itself waits thirty seconds for the answer of a run that has ended.
+    assert monotonic() - began < 15.0
 
 
 def conclude(tracker: Tracker) -> None:

@@ -44,14 +44,21 @@ def keep_whole(module):
             vars(one)[module.__name__] = whole
 
 
+def knows_sockets_alone(*rest):
+    raise OSError("an operation was attempted on something that is not a socket")
+
+
 def leave_linux():
     import asyncio, concurrent.futures.process, getpass, multiprocessing.popen_spawn_posix, multiprocessing.spawn
     import multiprocessing.resource_tracker, multiprocessing.synchronize, platform, shutil, subprocess, tempfile, uuid
+    import select
     import torch, torch.utils.data
     platform.platform()
     multiprocessing.set_start_method("spawn", force=True)
     keep_whole(os)
     keep_whole(signal)
+    keep_whole(select)
+    select.select = knows_sockets_alone
     for name in MODULES:
         sys.modules.pop(name, None)
     sys.meta_path.insert(0, Missing())

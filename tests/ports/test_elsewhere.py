@@ -24,7 +24,7 @@ for step in range(40):
 """
 
 WATCHING = [
-    ["run", "--quiet", "--seed", "1", "--file", "a.db", "train.py"],
+    ["run", "--quiet", "--seed", "1", "--file", "a.db", "--to", "tensorboard:events", "train.py"],
     ["check", "--file", "b.db", "--junit", "junit.xml", "train.py"],
     ["diagnose", "a.db"],
 ]
@@ -81,6 +81,7 @@ def test_runs_and_checks_without_forks_users_and_signals_and_says_what_cure_woul
     assert len(sentences) == 2
     assert "use its Subsystem for Linux" in sentences[0]
     assert "Traceback" not in answer.stderr
+    assert "Told tensorboard:  tensorboard --logdir events" in answer.stderr
     suite = ElementTree.parse(tmp_path / "junit.xml").getroot()
     assert suite.get("tests") == "23"
     assert "vanishing" in [case.get("name") for case in suite.iter("testcase") if case.find("failure") is not None]

@@ -85,6 +85,16 @@ def test_keeps_hostile_names_inside_the_text_they_stand_in(name: str) -> None:
     assert [one.tag for one in root.iter()] == [one.tag for one in plain.iter()]
 
 
+def test_groups_the_cases_of_a_module_by_one_name_without_dots() -> None:
+    suite = JUnitXml.fromstring(junit_text(made_run(script="package.train", is_module=True), made_diagnosis()).encode())
+    assert {case.classname for case in next(iter(suite))} == {"gradiometer.package_train"}
+
+
+def test_says_in_universal_time_when_a_run_began() -> None:
+    text = junit_text(made_run(started_at="2026-03-01T01:30:00.250+02:00"), made_diagnosis())
+    assert ElementTree.fromstring(text)[0].get("timestamp") == "2026-02-28T23:30:00"
+
+
 def test_writes_a_report_of_a_run_of_which_nothing_is_known() -> None:
     root = ElementTree.fromstring(junit_text(Run(), Diagnosis("unknown")))
     check_shape(root)

@@ -85,6 +85,8 @@ def test_names_files_from_the_repositorys_root_whatever_folder_the_run_began_in(
     inner.mkdir(parents=True)
     run = made_run(working_directory=str(inner), script="../train.py")
     assert repository_path(run, "models/net.py").as_posix() == "nets/deep/models/net.py"
+    assert repository_path(run, "train.py").as_posix() == "nets/train.py"
+    assert repository_path(run, "../../../outside.py").as_posix() == "outside.py"
     # A script above the folder is known to call sites by its name alone, and by its whole path as an argument.
     far = made_run(working_directory=str(inner), script=str(tmp_path / "train.py"))
     assert repository_path(far, "train.py").as_posix() == "train.py"
@@ -95,6 +97,11 @@ def test_names_files_of_a_run_recorded_on_windows() -> None:
     run = made_run(platform="Windows-11", working_directory=r"C:\work\nets", script=r"C:\work\nets\train.py")
     assert repository_path(run, r"models\my net.py").as_posix() == "models/my net.py"
     assert repository_path(run, "train.py").as_posix() == "train.py"
+    assert repository_path(run, r"models\..\deep\net.py").as_posix() == "deep/net.py"
+
+
+def test_names_no_folder_above_one_that_is_not_known() -> None:
+    assert repository_path(Run(), "../../net.py").as_posix() == "net.py"
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)

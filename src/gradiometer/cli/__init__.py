@@ -32,7 +32,7 @@ VERBS: dict[str, str] = {
     "theory": "Say how deep a network may be, and at which learning rate, before it is trained.",
     "lab": "Conduct the field's classic experiments, published beside measured.",
     "runs": "List or clean the folder of run files.",
-    "docs": "Say what a condition is: what is found, why it matters, what cures it.",
+    "docs": "Say what a condition or a cure is, and where its rule comes from.",
 }
 """Every verb and the question it answers; its file and function have its name."""
 

@@ -119,10 +119,10 @@ def condition_names() -> list[str]:
 
 def cure_names() -> list[str]:
     """Names of the cures, from the table of prescriptions: the one of the cures themselves loads torch."""
-    from gradiometer.prescribing import PRESCRIPTIONS
+    from gradiometer import prescribing
 
-    labels = {label for prescribed in PRESCRIPTIONS.values() for label in prescribed}
-    return sorted({part.partition(":")[0] for label in labels for part in label.split("+")})
+    labels = (label for prescribed in prescribing.PRESCRIPTIONS.values() for label in prescribed)
+    return sorted(frozenset[str]().union(*map(prescribing.cure_names, labels)))
 
 
 def beginning_with(incomplete: str, names: Iterable[str]) -> list[str]:

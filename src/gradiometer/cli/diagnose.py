@@ -24,8 +24,8 @@ Environment:
 import typer
 
 from gradiometer.cli.artefacts import Artefacts, Junit, Markdown, Sarif, refuse_places, write_artefacts
-from gradiometer.cli.console import results, severity_of, write_json
-from gradiometer.cli.exit_codes import exit_code_of
+from gradiometer.cli.console import results, write_json
+from gradiometer.cli.exit_codes import exit_code_of, severity_of
 from gradiometer.cli.reading import Json, RecordedRun
 from gradiometer.cli.run import FailOn
 

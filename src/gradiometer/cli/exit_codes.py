@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from gradiometer.errors import SettingsError
+
 if TYPE_CHECKING:
     from gradiometer.schema import Diagnosis, Severity
 
@@ -13,7 +15,6 @@ COULD_NOT = 2
 
 FINDINGS = 3
 """A finding at or above `--fail-on`; for `cure`: no cure is proved."""
-
 
 INTERRUPTED = 130
 """Ctrl-C, as shells have it."""
@@ -27,3 +28,18 @@ def exit_code_of(diagnosis: "Diagnosis", fail_on: "Severity | None") -> int:
         fail_on: The severity from which on findings count; None for never.
     """
     return FINDINGS if fail_on is not None and diagnosis.reaches(fail_on) else OK
+
+
+def severity_of(word: str | None) -> "Severity | None":
+    """Read the value of `--fail-on` or `--stop-on`.
+
+    Raises:
+        SettingsError: It is no severity; the message lists those there are.
+    """
+    from gradiometer.schema import SEVERITIES
+
+    if not word:
+        return None
+    if word not in SEVERITIES:
+        raise SettingsError(f"{word!r} is no severity: choose critical, warning or info.")
+    return word

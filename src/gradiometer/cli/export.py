@@ -16,15 +16,16 @@ Exit codes:
     0    The files are written, or the trackers are told.
     2    The run file can't be read, a file is there already, a package is missing or a tracker refuses; stderr says
          which.
+    130  Ctrl-C.
 
 Files:
     RUN             Read, also while it is still being written; never changed.
     pyproject.toml  Its table [tool.gradiometer] holds the findings to ignore.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -34,41 +35,50 @@ from gradiometer.cli.reading import Json, RecordedRun
 from gradiometer.cli.topics import OUTPUT
 from gradiometer.errors import SettingsError
 
+To = Annotated[
+    str,
+    typer.Option(
+        metavar="FORMAT|TRACKER[:PLACE]",
+        help="Format of the tables: csv, parquet or json; or a tracker: tensorboard, wandb, mlflow, trackio.",
+        autocompletion=complete_format_or_tracker,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="Folder of the tables, for JSON the file; beside the run file if not given.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Figures = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="Write the figures too: html, png or svg.",
+        autocompletion=complete_figure_format,
+        rich_help_panel=OUTPUT,
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace files that are there.", rich_help_panel=OUTPUT)]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Tell the tracker until the run is over, or was not written to for an hour.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
 
 def export(
     run: RecordedRun,
-    to: Annotated[
-        str,
-        typer.Option(
-            metavar="FORMAT|TRACKER[:PLACE]",
-            help="Format of the tables: csv, parquet or json; or a tracker: tensorboard, wandb, mlflow, trackio.",
-            autocompletion=complete_format_or_tracker,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = "csv",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="Folder of the tables, for JSON the file; beside the run file if not given.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    figures: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="Write the figures too: html, png or svg.",
-            autocompletion=complete_figure_format,
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Replace files that are there.", rich_help_panel=OUTPUT)
-    ] = False,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Tell the tracker until the run is over.", rich_help_panel=OUTPUT)
-    ] = False,
+    to: To = "csv",
+    output: Output = None,
+    figures: Figures = None,
+    force: Force = False,
+    follow: Follow = False,
     json: Json = False,
 ) -> None:
     """Write a recorded run as tables, and print the paths of the files; or tell a tracker of it.
@@ -81,13 +91,30 @@ def export(
     if is_tracker(to):
         refuse_beside_tracker({"--output": output is not None, "--figures": figures is not None, "--force": force})
         told = tell_recorded(run, to, follows=follow)
-        if json:
-            write_json({"told": told})
-        else:
-            results().print("\n".join(told_lines(told)), soft_wrap=True)
+        say({"told": told}, told_lines(told), is_json=json)
         return
     if follow:
         raise SettingsError("--follow goes with a tracker alone: tables are written once")
+    files = write_tables(run, to, output, figures, may_replace=force)
+    say({"files": files}, [str(file) for file in files], is_json=json)
+
+
+def say(told: dict[str, Any], lines: Sequence[str], *, is_json: bool) -> None:
+    """Print what was done, as one JSON object or as lines."""
+    if is_json:
+        write_json(told)
+        return
+    for line in lines:
+        results().print(line, soft_wrap=True)
+
+
+def write_tables(file: Path, to: str, output: Path | None, figures: str | None, *, may_replace: bool) -> Sequence[Path]:
+    """Write the tables of a run, and its figures where they are wanted; the options are those of the command line.
+
+    Raises:
+        RunFileError: The run can't be read, or a file can't be written.
+        SettingsError: A format is not known, or a package is missing.
+    """
     from gradiometer.diagnosing import diagnose
     from gradiometer.recording.reader import read_run
     from gradiometer.settings import load_settings
@@ -95,15 +122,10 @@ def export(
 
     kind = format_named(to, TableFormat, "--to")
     pictures = format_named(figures, FigureFormat, "--figures") if figures is not None else None
-    recorded = read_run(run)
-    diagnosis = diagnose(recorded, ignore=load_settings().ignore)
-    place = export_place(run, kind, output)
-    files = export_run(recorded, diagnosis, place, kind, figures=pictures, may_replace=force)
-    if json:
-        write_json({"files": files})
-        return
-    for file in files:
-        results().print(str(file), soft_wrap=True)
+    run = read_run(file)
+    diagnosis = diagnose(run, ignore=load_settings().ignore)
+    place = export_place(file, kind, output)
+    return export_run(run, diagnosis, place, kind, figures=pictures, may_replace=may_replace)
 
 
 def refuse_beside_tracker(given: Mapping[str, bool]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from gradiometer.errors import RunFileError
 from gradiometer.recording.keeping import batches_folder, kept_files, weights_folder
+from gradiometer.recording.liveness import is_alive, is_recent
 from gradiometer.recording.opening import COMPANION_SUFFIXES, is_sqlite
 from gradiometer.recording.reader import read_run
 
@@ -20,10 +21,6 @@ PLAN_NAME = re.compile(r"[0-9a-f]{12}")
 
 SPEC_FILE, RESULT_FILE, RUN_FILE = "spec.json", "result.json", "run.db"
 """Files in the folder of a trial; the first is written when it starts, the second when it has ended."""
-
-ALIVE_SECONDS = 3600.0
-"""A run that says it is running and was written to this recently is taken to be alive; chosen by us: the writer
-commits four times a second, and an hour leaves room for a long evaluation between two steps."""
 
 Skipped = tuple[Path, str]
 """What was left alone, and why."""
@@ -135,17 +132,16 @@ def run_entry(path: Path) -> Entry:
     run = read_run(path, max_snapshots=1, max_steps=1)
     files = files_of(path)
     modified_at = last_write(files)
-    status = str(run.facts.get("status") or "unknown")
     return Entry(
         path=path,
         kind="run",
         **facts_of(run.facts, modified_at),
-        status=status,
+        status=str(run.facts.get("status") or "unknown"),
         step_count=run.step_count,
         trial_count=0,
         size_bytes=sum(file.stat().st_size for file in files),
         modified_at=modified_at,
-        is_alive=status == "running" and time.time() - modified_at < ALIVE_SECONDS,
+        is_alive=is_alive(run, modified_at),
     )
 
 
@@ -183,7 +179,7 @@ def case_entry(path: Path) -> Entry:
 def is_under_way(trial: Path) -> bool:
     """Whether a trial has not ended and its folder was written to a short while ago."""
     files = [file for file in trial.iterdir() if file.is_file()]
-    return not (trial / RESULT_FILE).exists() and time.time() - last_write(files) < ALIVE_SECONDS
+    return not (trial / RESULT_FILE).exists() and is_recent(last_write(files))
 
 
 def choose_old(entries: Sequence[Entry], *, keep: int, older_than_days: float | None) -> list[Entry]:

@@ -124,8 +124,7 @@ def lab(
     """Conduct an experiment of the field, and say what is published beside what was measured here.
 
     Each leaves one HTML page, which explains it, and run files. Without a name the experiments are listed; `all`
-    conducts one after another and goes on where one fails. Exit codes: 0 all that was measured is within what is
-    accepted, 3 something is outside, 2 an experiment could not be run.
+    conducts one after another and goes on where one fails.
 
     `explorer` opens a page instead: a trained digit network that one can walk through, down to one weight.
     """

@@ -10,7 +10,8 @@ Examples:
 
 Exit codes:
     0    It is listed, or deleted.
-    2    A folder can't be read, or a file can't be deleted; stderr says why.
+    2    A folder can't be read, a file can't be deleted, or nobody answers; stderr says which.
+    130  Ctrl-C.
 
 Files:
     .gradiometer/runs/   Run files, with kept batches and weights; the setting `folder` names another place.
@@ -21,6 +22,7 @@ Environment:
     NO_COLOR, COLUMNS  No colour; width of the terminal.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -47,9 +49,9 @@ def runs(
         typer.Option("--clean", help="Delete runs and cures, after asking; nothing else.", rich_help_panel=CLEANING),
     ] = False,
     keep: Annotated[
-        int,
+        int | None,
         typer.Option(metavar="N", help="With --clean: keep this many of the newest.", min=0, rich_help_panel=CLEANING),
-    ] = 0,
+    ] = None,
     older_than: Annotated[
         float | None,
         typer.Option(
@@ -62,11 +64,15 @@ def runs(
     """List the run files that are kept here, newest first, and the cures with their trials, or delete old ones."""
     from gradiometer.settings import CASES_FOLDER, load_settings
 
+    if not clean and (keep is not None or older_than is not None or yes):
+        raise SettingsError(
+            "--keep, --older-than and --yes say what --clean deletes: add it, or leave them out to list."
+        )
     if json and clean and not yes:
         raise SettingsError("--json answers no questions: add --yes to clean, or leave --clean out to list.")
     places = [folder] if folder else list(dict.fromkeys([Path(load_settings().folder), Path(CASES_FOLDER)]))
     entries, skipped = list_kept(places)
-    chosen = choose_old(entries, keep=keep, older_than_days=older_than) if clean else []
+    chosen = choose_old(entries, keep=keep or 0, older_than_days=older_than) if clean else []
     if json:
         deleted = [delete(entry) for entry in chosen]
         write_json({"folders": places, "runs": entries, "deleted": deleted, "skipped": skipped})
@@ -115,9 +121,23 @@ def clean_up(chosen: Sequence[Entry], *, is_asked: bool) -> None:
     if not chosen:
         messages().print("Nothing to clean.")
         return
-    if not is_asked and not typer.confirm(f"Delete {counted(chosen)}?", err=True):
+    if not is_asked and not is_agreed(f"Delete {counted(chosen)}? [y/N]:"):
         messages().print("Nothing deleted.")
         return
     for entry in chosen:
         delete(entry)
     messages().print(f"Deleted {counted(chosen)}.")
+
+
+def is_agreed(question: str) -> bool:
+    """Ask a question on stderr, and read the answer from stdin; what is no yes is a no.
+
+    Raises:
+        SettingsError: Stdin is closed, as where a program and nobody at a terminal has started this one.
+    """
+    messages().print(question, end=" ", soft_wrap=True)
+    answer = sys.stdin.readline() if sys.stdin is not None else ""
+    if not answer:
+        messages().print()
+        raise SettingsError("nobody answered, and nothing was deleted: add --yes to clean without being asked.")
+    return answer.strip().lower() in {"y", "yes"}

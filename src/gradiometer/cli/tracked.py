@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from gradiometer.cli.console import messages
 from gradiometer.errors import GradiometerError, SettingsError
-from gradiometer.integrations.tracker import TRACKERS, Partner, partner_named, require
+from gradiometer.integrations.tracker import TRACKERS, Partner, fault_text, partner_named, require
+from gradiometer.recording.liveness import is_alive, last_write
 from gradiometer.settings import load_settings
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def tell_recorded(file: Path, words: str, *, follows: bool) -> tuple[Told, ...]:
     Args:
         file: The run file.
         words: The trackers, as after `--to`.
-        follows: Go on until the run is over; of several trackers each has to wait for the one before.
+        follows: Go on until the run is over, or was killed; of several trackers each would wait for the one before.
 
     Raises:
         RunFileError: The file can't be read.
@@ -128,7 +129,6 @@ def tell_recorded(file: Path, words: str, *, follows: bool) -> tuple[Told, ...]:
 
 def tell_one(destination: Destination, file: Path, run: "Run", *, follows: bool) -> Told:
     """Tell one tracker of a recorded run; what it prints goes to stderr."""
-    from gradiometer.integrations.beside import fault_text
     from gradiometer.integrations.telling import Telling, tell_all, tell_growing
 
     name = destination.partner.name
@@ -137,7 +137,7 @@ def tell_one(destination: Destination, file: Path, run: "Run", *, follows: bool)
             tracker = destination.partner.open(destination.place, run)
             telling = Telling(tracker, load_settings().ignore)
             if follows:
-                tell_growing(telling, file, is_over=is_over, wait=waited())
+                tell_growing(telling, file, is_over=lambda run: not is_alive(run, last_write(file)), wait=waited())
             else:
                 tell_all(telling, run)
     except GradiometerError:
@@ -145,11 +145,6 @@ def tell_one(destination: Destination, file: Path, run: "Run", *, follows: bool)
     except Exception as fault:
         raise SettingsError(f"{name} could not be told: {fault_text(fault)}") from fault
     return Told(name, tracker.place, telling.number_count)
-
-
-def is_over(run: "Run") -> bool:
-    """Whether a run has ended, as its file says."""
-    return str(run.facts.get("status", "running")) != "running"
 
 
 def waited() -> Callable[[float], bool]:

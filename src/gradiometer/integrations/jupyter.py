@@ -204,26 +204,21 @@ def session_for(options: CellOptions, settings: Settings) -> "Session":
 def watching(session: "Session") -> Iterator[None]:
     """Watch whatever trains within; however that ends, all hooks are taken off and the run is closed."""
     from gradiometer.launching.discovery import Discovery
-    from gradiometer.schema import Event
 
     discovery = Discovery(session)
     adoption = Adoption(discovery)
-    status = "failed"
+    fault: BaseException | None = None
     try:
         adoption.start()
         discovery.start()
         yield
-        status = "finished"
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
     except BaseException as error:
-        session.writer.add_event(Event(session.probe.step, "failed", f"{type(error).__name__}: {error}"))
+        fault = error
         raise
     finally:
         adoption.stop()
         discovery.stop()
-        session.stop(status)
+        session.end(fault)
 
 
 class Adoption:

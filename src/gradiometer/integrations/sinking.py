@@ -2,7 +2,7 @@
 
 Which of the two is decided when the first step ends, on the thread that trains. A run that the script has begun is
 joined in this process, by a thread; what that thread costs is booked as measuring, and bounded like it. Else a process
-of its own follows the run file (`beside`), so that the script's own use of the tracker, now or later, is not touched.
+beside follows the run file (`told_beside`), so that the script's own use of the tracker, now or later, is not touched.
 A fault of a tracker never reaches the training: it is said once, and stands among the run's events.
 """
 
@@ -12,14 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from gradiometer.beside import start_beside
 from gradiometer.errors import SettingsError
-from gradiometer.integrations.beside import fault_text
 from gradiometer.integrations.telling import LEAST_PAUSE_SECONDS, TICK_SECONDS, Telling
-from gradiometer.integrations.tracker import Partner, Tracker, require
+from gradiometer.integrations.tracker import Partner, Tracker, fault_text, require
 from gradiometer.schema import Event, Run
 from gradiometer.settings import load_settings
 
@@ -34,8 +34,6 @@ ASSUMED_LOOK_SECONDS = 0.05
 
 END_SECONDS = 60.0
 """Patience with a tracker at the training's end; behind that it is left alone."""
-
-ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 class Sink:
@@ -154,15 +152,7 @@ class Sink:
             "place": self._wanted_place,
             "has_page": self._has_page,
         }
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "gradiometer.integrations.beside", json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **ONE_THREAD},
-            # Ctrl-C is the training's alone: the tracker is to be told how it ended, too.
-            start_new_session=True,
-        )
+        return start_beside("gradiometer.integrations.told_beside", json.dumps(order))
 
     def _bring_up_to_date(self) -> None:
         """Write down what the end of the session would, so that the report has it, where that is still to come."""
@@ -200,7 +190,7 @@ class Sink:
                 self._timed(tracker.tick)
                 now = time.monotonic()
                 allowed_seconds = SINK_SHARE * self._session.overhead * (now - begun)
-                if now - looked >= LEAST_PAUSE_SECONDS and self.spent_seconds + cost_seconds <= allowed_seconds:
+                if may_look(now - looked, self.spent_seconds + cost_seconds, allowed_seconds):
                     cost_seconds = self._timed(lambda: telling.look(self._read()))
                     looked = time.monotonic()
             telling.conclude(self._read())
@@ -230,6 +220,21 @@ class Sink:
         self._session.writer.add_event(Event(self._session.probe.step, "note", text))
         if not is_said:
             sys.stderr.write(f"gradiometer: {text}. Training goes on.\n")
+
+
+def may_look(pause_seconds: float, cost_seconds: float, allowed_seconds: float) -> bool:
+    """Whether a run may be looked at again.
+
+    Args:
+        pause_seconds: Time since the last look.
+        cost_seconds: What telling has cost so far, with what another look would.
+        allowed_seconds: What it may cost by now.
+
+    Example:
+        >>> may_look(3.0, 0.2, 0.25), may_look(1.0, 0.2, 0.25), may_look(60.0, 0.3, 0.25)
+        (True, False, False)
+    """
+    return pause_seconds >= LEAST_PAUSE_SECONDS and cost_seconds <= allowed_seconds
 
 
 def sink_of(partner: Partner, watching: "Watch", place: str | None, *, has_page: bool = True) -> Sink:

@@ -1,7 +1,7 @@
 """Tells a tracker of a run: all at once, or again and again while it grows, and concludes with the verdict."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from gradiometer.diagnosing import diagnose
 from gradiometer.integrations.scalars import MOST_STEP_ROWS, Told, rows_of
 from gradiometer.integrations.tracker import Conclusion, Tracker
 from gradiometer.recording.reader import read_run
-from gradiometer.schema import Diagnosis, Run
+from gradiometer.schema import Diagnosis, Finding, Run
 from gradiometer.settings import Ignored
 
 LIVE_STEP_ROWS = 1000
@@ -52,11 +52,9 @@ class Telling:
             self.number_count += sum(len(row.values) for row in rows)
         self.told = told
         diagnosis = diagnose(run, ignore=self.ignore)
-        for finding in diagnosis.findings:
-            # What is for information only stands in the verdict; people are called for what costs them something.
-            if finding.severity != "info" and finding.condition not in self.conditions:
-                self.conditions.add(finding.condition)
-                self.tracker.tell(finding)
+        for finding in worth_telling(diagnosis.findings, self.conditions):
+            self.conditions.add(finding.condition)
+            self.tracker.tell(finding)
         return diagnosis
 
     def conclude(self, run: Run, *, most_step_rows: int = LIVE_STEP_ROWS) -> Diagnosis:
@@ -68,6 +66,16 @@ class Telling:
         page = render_report(run, diagnosis) if self.has_page else None
         self.tracker.conclude(Conclusion(diagnosis, verdict_sentence(diagnosis), page))
         return diagnosis
+
+
+def worth_telling(findings: Sequence[Finding], conditions: Collection[str]) -> list[Finding]:
+    """The findings that people are called for: what is for information only stands in the verdict.
+
+    Args:
+        findings: All that was found.
+        conditions: Conditions whose findings were told before.
+    """
+    return [one for one in findings if one.severity != "info" and one.condition not in conditions]
 
 
 def tell_all(telling: Telling, run: Run) -> Diagnosis:

@@ -6,7 +6,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from gradiometer.errors import SettingsError
+from gradiometer.errors import GradiometerError, SettingsError
 from gradiometer.integrations.scalars import Row
 from gradiometer.schema import Diagnosis, Finding, Run
 
@@ -97,6 +97,12 @@ def require(partner: Partner) -> None:
             f"{partner.name} needs {partner.package}, which is not installed here. "
             f"Install it: pip install 'gradiometer[{partner.name}]'"
         )
+
+
+def fault_text(fault: Exception) -> str:
+    """A fault in one line, at a length that people read."""
+    words = " ".join(str(fault).split())[:300]
+    return words.rstrip(".") if isinstance(fault, GradiometerError) else f"{type(fault).__name__}: {words}".rstrip(".")
 
 
 def finding_text(finding: Finding) -> str:

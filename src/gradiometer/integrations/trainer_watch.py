@@ -17,7 +17,7 @@ from gradiometer.errors import SettingsError
 from gradiometer.launching.discovery import Discovery
 from gradiometer.measuring.compiled import has_compiled_twin, is_compiled
 from gradiometer.measuring.ranks import unwrapped
-from gradiometer.schema import Diagnosis, Event, Run
+from gradiometer.schema import Diagnosis, Run
 from gradiometer.session import Session
 
 
@@ -83,13 +83,9 @@ class TrainerWatch:
         Args:
             error: What ended the training, None where it ended by itself.
         """
-        session = self.session
-        if session.is_stopped:
-            return
-        if error is not None:
-            session.writer.add_event(Event(session.probe.step, "failed", f"{type(error).__name__}: {error}"))
-        self._discovery.stop()
-        session.stop(status_of(error))
+        if not self.session.is_stopped:
+            self._discovery.stop()
+            self.session.end(error)
 
     @property
     def run(self) -> Run:
@@ -151,13 +147,6 @@ def verdict_line(diagnosis: Diagnosis, file: Path | None) -> str:
     first = next((finding.summary for finding in diagnosis.findings if finding.severity != "info"), diagnosis.reason)
     way = f" (gradiometer report {file})" if file is not None else ""
     return f"{diagnosis.verdict.replace('_', ' ')}{': ' if first else ''}{first}{way}"
-
-
-def status_of(error: BaseException | None) -> str:
-    """A run's status, from what ended its training."""
-    if error is None:
-        return "finished"
-    return "failed" if isinstance(error, Exception) else "interrupted"
 
 
 def script_name() -> str:

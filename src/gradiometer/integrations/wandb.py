@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gradiometer.errors import SettingsError
 from gradiometer.integrations.scalars import SCALARS, STEP, Row, log2_bins
 from gradiometer.integrations.tracker import (
     PROJECT,
@@ -75,9 +76,10 @@ def join(active: Any) -> Tracker:
     import wandb
 
     define_step(active)
-    waiting = Waiting(lambda: int(active.step), lambda row: active.log(logged(wandb, row), commit=False))
+    waiting = Waiting(lambda: step_of(active), lambda row: active.log(logged(wandb, row), commit=False))
 
     def conclude(conclusion: Conclusion) -> None:
+        step_of(active)
         waiting.finish()
         summarise(active, conclusion)
         if conclusion.page is not None:
@@ -86,6 +88,19 @@ def join(active: Any) -> Tracker:
     return Tracker(
         place_of(active), waiting.add, lambda finding: alert(active, finding), conclude, lambda: None, waiting.tick
     )
+
+
+def step_of(active: Any) -> int:
+    """The row that the script's run is at.
+
+    Raises:
+        SettingsError: The script has ended its run: W&B would wait half a minute for an answer that nobody gives.
+    """
+    if find_active() is not active:
+        raise SettingsError(
+            "the script has ended its run before this one was over; `gradiometer export RUN.db --to wandb` tells all"
+        )
+    return int(active.step)
 
 
 def define_step(run: Any) -> None:

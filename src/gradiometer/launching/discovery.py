@@ -132,13 +132,13 @@ class Discovery:
             if self.probe.is_attached:
                 stop_listening(self)
                 return False
-            held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+            held = self._held()
             return 2 * sum(id(tensor) in held for tensor in inputs) > len(inputs)
         return False
 
     def _adopt_owner(self) -> None:
         """Take the smallest module that owns all that is optimized for the root: no forward was watched."""
-        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        held = self._held()
         alive = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.Module)]
         owners = [module for module in alive if held <= {id(parameter) for parameter in module.parameters()}]
         if owners:
@@ -341,16 +341,20 @@ class Discovery:
             self._unhook()
             self._stay_out()
 
+    def _held(self) -> set[int]:
+        """Identities of all tensors that the optimizers hold."""
+        return {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+
     def _may_be_root(self, module: nn.Module) -> bool:
         """Whether a module that nobody's forward called owns something that is trained."""
-        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        held = self._held()
         if held or self.probe.optimizer_count:
             return any(id(parameter) in held for parameter in module.parameters())
         return any(parameter.requires_grad for parameter in module.parameters())
 
     def _name_of(self, module: nn.Module) -> str:
         """Prefix of a root's layer names: none where it owns all that is trained, else the script's name for it."""
-        held = {id(tensor) for optimizer in self.probe.optimizers for _, tensor in members(optimizer)}
+        held = self._held()
         owned = {id(parameter) for parameter in module.parameters()}
         is_whole = held <= owned if self.owner is None else unwrapped(module) is self.owner
         if is_whole and not self.probe.roots:

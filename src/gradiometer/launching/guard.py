@@ -19,6 +19,7 @@ file which was opened for reading. Linux and macOS only.
 """
 
 import getpass
+import glob
 import multiprocessing.process
 import multiprocessing.util
 import os
@@ -28,7 +29,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -95,13 +96,23 @@ class FileGuard:
 
     def _exchange_functions(self) -> None:
         pairs: list[tuple[Any, Any]] = []
-        pairs += [(getattr(posix, name), new) for name, new in self._files.functions_of_os().items()]
+        functions = self._files.functions_of_os()
+        pairs += [(getattr(posix, name), new) for name, new in functions.items()]
         pairs.append((open, self._files.function_for_open()))
         pairs.append((sqlite3.connect, connecting(sqlite3.connect, self._files)))
         pairs.append((multiprocessing.util.spawnv_passfds, self._noting_spawn()))
         self._replacing.replace(pairs)
+        self._exchange_in_globber(functions)
         self._set(shutil, "_use_fd_functions", value=False)
         self._set(sys, "dont_write_bytecode", value=True)
+
+    def _exchange_in_globber(self, functions: Mapping[str, Callable[..., Any]]) -> None:
+        """Have `Path.glob` of Python 3.13 follow: it holds functions of `os` in a class."""
+        globber = getattr(glob, "_StringGlobber", None)
+        for name, held in list(vars(globber).items()) if globber is not None else ():
+            if name in functions and getattr(held, "__func__", None) is getattr(posix, name):
+                setattr(globber, name, staticmethod(functions[name]))
+                self._undo.append(partial(setattr, globber, name, held))
 
     def _redirect(self, package: str) -> None:
         self._replacing.replace(replacements_in(package, self._files))

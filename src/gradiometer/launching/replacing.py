@@ -7,6 +7,9 @@ from types import FunctionType
 from typing import Any
 
 _OWNERS_OF_ORIGINALS = ("posix", "_io", "_sqlite3")
+# What `id` would tell. But every `id` is an audit event, which the guard's hook hears, and a search asks after each
+# name of each module: there are a hundred thousand and more.
+_identity = object.__hash__
 
 
 class Replacing:
@@ -22,11 +25,13 @@ class Replacing:
 
     def replace(self, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Replace each first of a pair by its second, everywhere."""
-        by_identity = {id(original): replacement for original, replacement in pairs}
+        by_identity = {_identity(original): replacement for original, replacement in pairs}
         for names in _dictionaries():
+            if by_identity.keys().isdisjoint(map(_identity, list(names.values()))):
+                continue
             for name, held in list(names.items()):
-                if id(held) in by_identity:
-                    self._exchange(names, name, by_identity[id(held)])
+                if _identity(held) in by_identity:
+                    self._exchange(names, name, by_identity[_identity(held)])
         for function in _functions_with_defaults():
             self._exchange_defaults(function, by_identity)
         for original, replacement in pairs:
@@ -48,9 +53,9 @@ class Replacing:
 
     def _exchange_defaults(self, function: FunctionType, by_identity: dict[int, Any]) -> None:
         defaults = function.__defaults__
-        if defaults is None or not any(id(value) in by_identity for value in defaults):
+        if defaults is None or not any(_identity(value) in by_identity for value in defaults):
             return
-        function.__defaults__ = tuple(by_identity.get(id(value), value) for value in defaults)
+        function.__defaults__ = tuple(by_identity.get(_identity(value), value) for value in defaults)
         self._undo.append(lambda: setattr(function, "__defaults__", defaults))
 
     def _follow_in_sets(self, original: Any, replacement: Any) -> None:

@@ -96,7 +96,7 @@ class StepTrace:
         if not finals and (weights_are_bad or is_named):
             finals = self.gradients if any(not source.range.is_finite for source in self.gradients) else self.weights
         found = find_beginning(finals)
-        if found is not None and found.record is None and not found.name and self.bad_inputs:
+        if found is not None and self.bad_inputs and is_written_by_script(found):
             return Beginning(None, self.bad_inputs[0])
         return found
 
@@ -134,3 +134,14 @@ class StepTrace:
 def greatest_of(found: TensorRange) -> float:
     """The greatest absolute value of a range's finite elements; 0 where there is none."""
     return max(abs(found.low or 0.0), abs(found.high or 0.0))
+
+
+def is_written_by_script(beginning: Beginning) -> bool:
+    """Whether something began as a number that no operation computed: an unknown one, or a NaN that was asked for.
+
+    To write a NaN into a tensor is an operation of its own in newer versions of torch alone (2.15).
+    """
+    record = beginning.record
+    if record is None:
+        return not beginning.name
+    return record.is_constant and any(output.nan_count for output in record.outputs)

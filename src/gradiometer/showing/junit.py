@@ -85,7 +85,7 @@ def add_properties(suite: Element, run: Run, diagnosis: Diagnosis) -> None:
     }
     properties = SubElement(suite, "properties")
     for name, value in known.items():
-        if value not in {None, ""}:
+        if value not in (None, ""):  # a fact of a foreign file may be a list, which no set can hold
             SubElement(properties, "property", {"name": name, "value": allowed(str(value))})
 
 

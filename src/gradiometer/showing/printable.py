@@ -2,7 +2,7 @@
 
 import re
 
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters but for line break and tabulator, and those that turn the direction of writing: with them a name
 could move the cursor, clear the screen, or read as another."""
 

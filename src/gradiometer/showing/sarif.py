@@ -10,6 +10,8 @@ Source:
 """
 
 import hashlib
+import ntpath
+import posixpath
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import quote
@@ -196,12 +198,13 @@ def repository_path(run: Run, file: str) -> PurePath:
         The path relative to the root of the repository, where one is here; relative to the folder of the run
         otherwise; the name alone of a file that lies in neither.
     """
-    kind = PureWindowsPath if str(run.facts.get("platform", "")).startswith("Windows") else PurePosixPath
+    is_windows = str(run.facts.get("platform", "")).startswith("Windows")
+    kind, plain_path = (PureWindowsPath, ntpath.normpath) if is_windows else (PurePosixPath, posixpath.normpath)
     path, script = kind(file), kind(str(run.facts.get("script") or ""))
     if path.name == str(path) and path.name == script.name:
         path = script
     folder = kind(str(run.facts.get("working_directory") or ""))
-    place = kind(folder / path)
+    place = kind(plain_path(folder / path))
     root = repository_root(Path(place).parent) or folder
     if place.is_relative_to(str(root)) and ".." not in place.relative_to(str(root)).parts:
         return place.relative_to(str(root))

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from gradiometer.errors import RunFileError
+from gradiometer.recording.liveness import is_alive
 from gradiometer.recording.reader import read_run
 from gradiometer.schema import Run
 from gradiometer.showing.dashboard.shelf import Shelf, mark_of
@@ -19,9 +20,6 @@ READING_SECONDS = 0.4
 
 FAULT_SECONDS = 20.0
 """A file that can't be read is tried again after this long."""
-
-ALIVE_SECONDS = 3600.0
-"""A run that says it is running and was written to this recently is taken to be alive, as `gradiometer runs` does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +144,7 @@ def described(line: Line) -> Line:
 def status_of(run: Run, written_at: float) -> str:
     """How a run stands: as it says, or `silent` where it says it is running and nobody has written to it for long."""
     status = str(run.facts.get("status") or "running")
-    is_silent = status == "running" and time.time() - written_at > ALIVE_SECONDS
-    return "silent" if is_silent else status
+    return "silent" if status == "running" and not is_alive(run, written_at) else status
 
 
 def local_time(moment: object, otherwise: float) -> str:

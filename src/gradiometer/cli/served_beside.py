@@ -1,19 +1,15 @@
-"""The dashboard of a run, served beside its training by a process of its own, which ends when the training does.
-
-That process has a lower priority and one thread for numbers, and it only reads the run file: the training's process
-does nothing for it but to hold the other end of a pipe. Where that end closes, even by `kill -9`, it ends.
-"""
+"""The dashboard of a run, served by a process beside its training (`gradiometer.beside`), which reads the run file."""
 
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gradiometer.beside import stand_beside, start_beside
 from gradiometer.cli.console import messages
 from gradiometer.errors import SettingsError
 from gradiometer.showing.serving import require_packages
@@ -23,10 +19,6 @@ FAREWELL_SECONDS = 2.5
 
 END_SECONDS = 10.0
 """Patience with its end; behind that it is killed."""
-
-NICENESS = 10
-
-ONE_THREAD: Mapping[str, str] = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @contextmanager
@@ -44,15 +36,7 @@ def served_beside(file: Path, *, is_wanted: bool) -> Iterator[None]:
         yield
         return
     require_packages()
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "gradiometer.cli.beside", str(file.absolute())],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **ONE_THREAD},
-        # Ctrl-C is the training's alone: its last steps are to be seen, too.
-        start_new_session=True,
-    )
+    process = start_beside("gradiometer.cli.served_beside", str(file.absolute()))
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -77,9 +61,8 @@ def end(process: "subprocess.Popen[str]") -> None:
         process.wait()
 
 
-def end_with_training() -> None:
-    """Wait until the training's process lets go of its end of the pipe, then end this one."""
-    sys.stdin.read()
+def say_farewell() -> None:
+    """Answer for a little while, then end this process."""
     time.sleep(FAREWELL_SECONDS)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -88,9 +71,7 @@ def main() -> None:
     """Serve one run file until the pipe on stdin is closed."""
     from gradiometer.cli.living import serve_dashboard
 
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
-    threading.Thread(target=end_with_training, daemon=True).start()
+    stand_beside(say_farewell)
 
     def say(url: str) -> None:
         sys.stdout.write(f"{url}\n")
