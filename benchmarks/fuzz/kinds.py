@@ -5,7 +5,7 @@ import random
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,6 @@ class Bench:
     folder: Path
     sound: bytes
     kept: bytes
-    _shelved: list[Path] = field(default_factory=list)
 
     def prepare(self, kinds: Sequence[str]) -> None:
         """Make the pages that some kinds ask, which takes a while and belongs to no input."""

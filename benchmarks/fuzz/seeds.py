@@ -35,7 +35,7 @@ OPERATION = Operation(
 FACTS: dict[str, Any] = {
     "script": "train.py",
     "arguments": ["--epochs", "3"],
-    "command": ["python", "train.py", "--epochs", "3"],
+    "command": "python train.py --epochs 3",
     "is_module": False,
     "working_directory": "/home/ann/project",
     "seed": 3,
@@ -47,6 +47,8 @@ FACTS: dict[str, Any] = {
     "cures": list(CURES),
     "sieve": "trial",
     "refusal": "",
+    "refusal_at_end": "no optimizer was made",
+    "cure_fault": "Traceback (most recent call last):\n  File 'cure.py', line 3\nValueError: no",
     "cure_changes": [{"cure": "redraw_weights:he", "layers": ["body.0"], "text": "weights drawn anew"}],
     "optimizer_site": "train.py:12",
     "optimizer_sites": ["train.py:12", "train.py:13"],
@@ -55,8 +57,9 @@ FACTS: dict[str, Any] = {
     "startup_seconds": 0.5,
     "unguarded": ["subprocess.Popen"],
     "initial_weights_fingerprint": "0123456789abcdef",
-    "evaluation": {"train.py:30": {"steps": [3, 7], "losses": [0.5, 0.4]}},
-    "range_test": {"multipliers": [1.0, 2.0, 4.0], "losses": [0.5, 0.4, 0.6], "rate": 0.1},
+    "evaluation": {"forward_count": 2, "losses": {"train.py:30": [[3, 0.5], [7, 0.4]]}, "fault": ""},
+    "original_losses": [[0.5, 0.4], [0.3, None]],
+    "range_test": {"base_rates": [[0.1]], "multipliers": [[0, 1.0], [1, 2.0], [2, 4.0]]},
     "replay": asdict(Replay(7, OPERATION, "", (OPERATION,), 40, 7, None, ("nothing else",))),
 }
 """Facts that only `run`, `cure` and `replay` write, beside those of a watched loop."""

@@ -16,7 +16,7 @@ VERBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "report": (("--json",), FILES),
     "export": (("--to", "--figures", "--force", "--json"), FILES),
     "compare": (("--json",), FILES),
-    "runs": (("--json", "--keep", "--older-than"), ("folder", ".", "text.txt", "nothing")),
+    "runs": (("--json", "--clean", "--keep", "--older-than", "--yes"), ("folder", ".", "text.txt", "nothing")),
     "docs": (("--json",), ("vanishing", "redraw_weights", "all", "no_such_condition", "../../etc/passwd")),
     "theory": (
         ("--sigma-w", "--sigma-b", "--depth", "--width", "--dropout", "--recurrent", "--orthogonal", "--json"),
@@ -25,13 +25,19 @@ VERBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lab": (("--quick", "--seeds", "--json", "--port", "--token"), ("no-such-experiment", "explorer2", "-", "all\n")),
     "live": (("--port", "--no-browser"), ("nothing", "no such folder", "sound.db/x")),
     "run": (
-        ("--overhead", "--seed", "--fail-on", "--stop-on", "--max-steps", "--json", "-m"),
+        (
+            *("--overhead", "--seed", "--fail-on", "--stop-on", "--steps", "--cure", "--to"),
+            *("--keep-batches", "--keep-weights", "--open-compiled", "--quiet", "-m"),
+        ),
         ("no_such.py", "folder"),
     ),
-    "check": (("--seed", "--fail-on", "--json", "-m"), ("no_such.py", "folder")),
+    "check": (("--steps", "--seed", "--fail-on", "--open-compiled", "--json", "-m"), ("no_such.py", "folder")),
     "replay": (("--step", "--json"), FILES),
     "cure": (
-        ("--seconds", "--seeds", "--try", "--without", "--json", "--engine", "-m"),
+        (
+            *("--steps", "--seconds", "--seeds", "--workers", "--try", "--without"),
+            *("--fresh", "--diff", "--json", "--engine"),
+        ),
         ("no_such.py", "nothing", "\x00"),
     ),
 }

@@ -1,12 +1,15 @@
 """Hostile inputs by the hundred: none crashes, starts anything, or writes outside of its folder."""
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,12 +17,16 @@ from benchmarks.fuzz.campaign import playground, run_campaign
 from benchmarks.fuzz.judging import fault_of, judge, told
 from benchmarks.fuzz.kinds import KINDS
 from benchmarks.fuzz.requests import fault_in
+from benchmarks.fuzz.run_files import tables_of
+from benchmarks.fuzz.seeds import sound_run_file
 from benchmarks.fuzz.witness import Witness
+from benchmarks.fuzz.words import VERBS
+from gradiometer.cli import app
 from gradiometer.diagnosing import diagnose
 from gradiometer.recording.fact_shapes import FACT_SHAPES, fits
 from gradiometer.recording.opening import open_in_memory
 from gradiometer.recording.plain_json import is_deeper, parse_json
-from gradiometer.recording.reader import run_from
+from gradiometer.recording.reader import read_run, run_from
 from gradiometer.recording.rows import encode_json
 from gradiometer.showing.json_output import json_text
 from gradiometer.showing.printable import printable, printable_json
@@ -37,6 +44,26 @@ def test_survives_a_few_hundred_inputs() -> None:
     tally = run_campaign(range(200), "quick", kinds=QUICK)
     assert tally.defects == []
     assert sum(tally.counts.values()) == 200
+
+
+def test_alters_a_run_file_in_which_every_table_has_rows_and_every_fact_makes_sense(tmp_path: Path) -> None:
+    path = tmp_path / "run.db"
+    path.write_bytes(sound_run_file())
+    run = read_run(path)
+    assert run.coverage.notes == ()
+    assert FACT_SHAPES.keys() <= run.facts.keys()
+    with closing(sqlite3.connect(path)) as connection:
+        counts = {
+            name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in tables_of(connection)
+        }
+    assert all(counts.values()), counts
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_types_options_that_the_verb_has(verb: str) -> None:
+    group: Any = typer.main.get_command(app)
+    parameters = group.get_command(group.context_class(group), verb).params
+    assert set(VERBS[verb][0]) <= {name for one in parameters for name in one.opts}
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """Nothing that gradiometer reads can run: no pickle is loaded, and nothing else that turns data into code."""
 
+import json
 import pickle
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +19,18 @@ from gradiometer.recording.writer import RunWriter
 from showing.dashboard.made_files import write_run
 
 SOURCES = Path(__file__).parents[2] / "src" / "gradiometer"
+
+JUMPING = """
+import torch
+model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+for step in range(80):
+    inputs = torch.randn(16, 4)
+    optimizer.zero_grad()
+    ((model(inputs) - 1.0).square().mean() * (500.0 if step == 70 else 1.0)).backward()
+    optimizer.step()
+"""
+"""A loss that jumps after weights were kept: its batch is kept, too, and a replay goes through all of it."""
 
 LOADING = re.compile(
     r"\bc?pickle\.|import c?pickle|cloudpickle\.|import cloudpickle|import dill|dill\.load|joblib\.load|shelve\.|"
@@ -138,6 +153,34 @@ def test_compares_a_replay_with_no_pickle(tmp_path: Path, marker: Path, step: in
         read_batch(folder / "run.batches" / f"step-{step:08d}.safetensors")
     with pytest.raises(ValueError, match="is no file of kept tensors"):
         differing(folder / "run.weights" / f"step-{step:08d}.safetensors", {})
+    assert not marker.exists()
+
+
+@pytest.mark.slow  # three processes that load torch; the default suite reads such files above
+def test_replays_a_run_whose_kept_tensors_were_exchanged_for_pickles_and_opens_none(
+    tmp_path: Path, marker: Path
+) -> None:
+    def called(*words: str) -> str:
+        command = [sys.executable, "-m", "gradiometer", *words]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=200)
+        assert ended.returncode == (3 if words[0] == "replay" else 0), ended.stderr
+        return ended.stdout
+
+    (tmp_path / "train.py").write_text(JUMPING)
+    keeping = ("--keep-batches", "4", "--keep-weights", "2", "--seed", "3")
+    called("run", "--quiet", "--file", "run.db", *keeping, "train.py")
+    kept = [*tmp_path.glob("run.batches/*.safetensors"), *tmp_path.glob("run.weights/*.safetensors")]
+    as_kept = json.loads(called("replay", "run.db", "--json"))["notes"]
+    for place in kept:
+        place.write_bytes(pickle.dumps(Malice(marker)))
+    as_pickles = json.loads(called("replay", "run.db", "--json"))["notes"]
+
+    assert {place.parent.name for place in kept} == {"run.batches", "run.weights"}
+    assert any("the batch of step 70 is the one that was kept, bit for bit" in note for note in as_kept)
+    assert any("random numbers are those that were kept" in note for note in as_kept)
+    refused = [note for note in as_pickles if "is no file of kept tensors" in note]
+    assert {note.split()[1] for note in refused} == {"batch", "weights"}
+    assert not any("bit for bit" in note for note in as_pickles)
     assert not marker.exists()
 
 

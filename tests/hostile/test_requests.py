@@ -137,6 +137,31 @@ def test_refuses_by_a_sentence_what_no_page_asks(served: int, body: bytes) -> No
     assert headers["content-type"].startswith("text/plain")
 
 
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {"outputs": {"id": "other", "property": "children"}},
+        {"outputs": [{"id": "page", "property": "children"}]},
+        {"outputs": None},
+        {"inputs": [{"id": "other", "property": "pathname", "value": "/"}]},
+        {"inputs": [{"id": "place", "property": "search", "value": "/"}]},
+        {"inputs": []},
+        {"state": [{"id": "key", "property": "data", "value": "x"}]},
+        {"changedPropIds": [3]},
+        {"changedPropIds": "place.pathname"},
+    ],
+    ids=str,
+)
+def test_refuses_a_page_s_question_in_another_shape(served: int, strange: dict[str, Any]) -> None:
+    given = [{"id": "place", "property": "pathname", "value": "/"}]
+    asked = {"output": "page.children", "outputs": {"id": "page", "property": "children"}, "inputs": given}
+    statuses = [
+        ask(served, PATH, "POST", json.dumps(body).encode(), Content_Type="application/json")[0]
+        for body in (asked, {**asked, **strange})
+    ]
+    assert statuses == [200, 400]
+
+
 @pytest.mark.parametrize("value", [None, 3, [], {}, True, "/run/" + "x" * 9000, "/compare/a/b/c", "<script>"])
 def test_shows_a_page_for_any_address(served: int, value: Any) -> None:
     given = [{"id": "place", "property": "pathname", "value": value}]

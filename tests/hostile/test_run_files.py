@@ -151,17 +151,22 @@ def test_says_that_json_without_a_bottom_is_damage(run_file: Path, depth: int) -
         read_run(run_file)
 
 
-def test_says_that_examples_without_an_entry_each_are_damage(run_file: Path) -> None:
+def test_leaves_examples_without_an_entry_each_out_and_says_so(run_file: Path) -> None:
     stats = ExampleStats(norms=(1.0, 2.0), positions=(0, 1), data_indices=(7, 8), cosines=(0.5, 0.5))
     with RunWriter(run_file, is_resumed=True) as writer:
         writer.add_snapshot(Snapshot(step=11, examples=stats))
-    assert read_run(run_file).examples[11].norms == (1.0, 2.0)
+    before = read_run(run_file)
+    assert before.examples[11].norms == (1.0, 2.0)
     connection = sqlite3.connect(run_file)
     connection.execute("UPDATE example_statistics SET data_indices_json = '[7]'")
     connection.commit()
     connection.close()
-    with pytest.raises(NotARunFileError, match="entries for as many examples"):
-        read_run(run_file)
+    run = read_run(run_file)
+    assert not run.examples
+    assert run.coverage.notes[-1].endswith(
+        "a row of its table 'example_statistics' made no sense ([1, 2] entries for as many examples)"
+    )
+    assert run.snapshot_steps.tolist() == before.snapshot_steps.tolist()
 
 
 # What numpy says of overflow goes to stderr, and nothing else comes of it.
@@ -183,6 +188,23 @@ def test_diagnoses_what_no_training_can_have_been(run_file: Path, statement: str
     connection.close()
     assert diagnose(read_run(run_file)).verdict
     assert CliRunner().invoke(app, ["explain", str(run_file)]).exit_code == 0
+
+
+UNSHAPED = (
+    *("commit", "device", "exit_code", "finished_at", "gradiometer", "hand_written_updates", "is_module"),
+    *("platform", "python", "sieve", "torch", "trainer", "unguarded", "updates_measured"),
+)
+"""Facts that are shown, or asked for being there, and never reckoned with."""
+
+
+def test_tells_of_a_run_whatever_its_facts_without_a_shape_are(run_file: Path, tmp_path: Path) -> None:
+    for name in UNSHAPED:
+        set_fact(run_file, name, [["a"], {"b": []}])
+    files = [word for kind in ("junit", "sarif", "markdown") for word in (f"--{kind}", str(tmp_path / kind))]
+    for words in (["diagnose", *files], ["diagnose", "--json"], ["explain"], ["report"], ["export", "--to", "csv"]):
+        ended = CliRunner().invoke(app, [*words, str(run_file)])
+        assert ended.exit_code == 0, (words, ended.exception)
+    assert CliRunner().invoke(app, ["compare", str(run_file), str(run_file)]).exit_code == 0
 
 
 @pytest.mark.parametrize("column", ["unit_count", "fan_in", "fan_out"])

@@ -19,6 +19,7 @@ from gradiometer.recording.opening import opened_for_reading
 from gradiometer.recording.reader import follow, read_run
 from gradiometer.recording.spacing import choose_spaced
 from gradiometer.recording.writer import RunWriter
+from gradiometer.schema import Event
 
 
 @pytest.fixture
@@ -206,6 +207,13 @@ def test_reads_a_large_run_in_under_a_second(tmp_path: Path) -> None:
     # Processor time, since the machine that runs the tests may be busy with something else.
     assert time.process_time() - started < 1.0
     assert run.layer_columns["gain_db"].shape == (1000, 200)
+
+
+def test_reads_long_texts_beside_rows_of_numbers(run_file: Path) -> None:
+    text = "é" * 900_000
+    with RunWriter(run_file, is_resumed=True) as writer:
+        writer.add_event(Event(7, "note", text))
+    assert read_run(run_file).events[-1].text == text
 
 
 def test_reads_at_most_the_snapshots_that_it_may(run_file: Path) -> None:

@@ -30,7 +30,12 @@ def is_flag(value: Any) -> bool:
 
 
 def is_whole(value: Any) -> bool:
-    """A whole number of 64 bits, of either sign."""
+    """A whole number of 64 bits, of either sign.
+
+    Example:
+        >>> is_whole(-3), is_whole(2**64 - 1), is_whole(2**64), is_whole(False)
+        (True, True, False, False)
+    """
     return isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64
 
 

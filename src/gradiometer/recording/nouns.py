@@ -1,8 +1,8 @@
 """Rows back to nouns: facts, layers, parameters, events, coverage, trials, outcome; every value is checked."""
 
 import sqlite3
-from collections.abc import Mapping
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ from gradiometer.schema import (
     Role,
     Trial,
 )
+
+Noun = TypeVar("Noun")
 
 MAX_LAYER_COUNT = 100_000
 """Layers or parameters that are read at most; more is a hostile file that wants memory."""
@@ -86,6 +88,26 @@ class Damage:
         except sqlite3.DatabaseError as error:
             self._note(table, error)
         return np.concatenate(blocks)
+
+    def made(self, table: str, rows: Iterable[Row], noun: Callable[[Row], Noun]) -> list[Noun]:
+        """Make nouns of rows that nothing else rests on: one that makes no sense is left out, and that is told.
+
+        Args:
+            table: Where they come from, for the sentence.
+            rows: The rows.
+            noun: Makes one of them; what it raises says what is wrong with the row.
+        """
+        nouns: list[Noun] = []
+        reasons: list[str] = []
+        for row in rows:
+            try:
+                nouns.append(noun(row))
+            except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+                reasons.append(str(error)[:200])
+        if reasons:
+            count = "a row" if len(reasons) == 1 else f"{len(reasons)} rows"
+            self.texts.append(f"{count} of its table '{table}' made no sense ({reasons[0]})")
+        return nouns
 
     def _note(self, table: str, error: sqlite3.DatabaseError) -> None:
         if is_interrupted(error):

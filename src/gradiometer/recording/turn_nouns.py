@@ -1,4 +1,7 @@
-"""Rows back to what dear measurements say; every value is checked."""
+"""Rows back to what dear measurements say; every value is checked.
+
+Nothing else in a run rests on a turn: one that makes no sense is left out and told, and the rest is read.
+"""
 
 import json
 import sqlite3
@@ -33,20 +36,13 @@ MAX_TURN_ROWS = 200_000
 def read_turns(connection: sqlite3.Connection, damage: Damage, steps: NDArray[np.int64]) -> dict[int, Turn]:
     """Read whose turn it was, by step."""
     rows = _rows_at(connection, damage, "turn", ("step", *TURN_FIELDS), steps)
-    return {
-        as_whole(step): Turn(
-            measurement=as_text(measurement),
-            seconds=as_number_or_none(seconds),
-            not_measured=tuple((as_text(what), as_text(reason)) for what, reason in as_list(left_out)),
-        )
-        for step, measurement, seconds, left_out in rows
-    }
+    return dict(damage.made("turn", rows, lambda row: (as_whole(row[0]), _turn(row[1:]))))
 
 
 def read_examples(connection: sqlite3.Connection, damage: Damage, steps: NDArray[np.int64]) -> dict[int, ExampleStats]:
     """Read what was measured of the examples, by step."""
     rows = _rows_at(connection, damage, "example_statistics", ("step", *EXAMPLE_FIELDS), steps)
-    return {as_whole(step): _examples(values) for step, *values in rows}
+    return dict(damage.made("example_statistics", rows, lambda row: (as_whole(row[0]), _examples(row[1:]))))
 
 
 def read_fades(
@@ -54,7 +50,7 @@ def read_fades(
 ) -> dict[int, tuple[TimeFade, ...]]:
     """Read gradients through time, by step; `layers` are names by id."""
     rows = _rows_at(connection, damage, "through_time", ("step", "layer_id", *FADE_FIELDS), steps)
-    return _grouped(rows, layers, _fade)
+    return _grouped(damage, "through_time", rows, layers, _fade)
 
 
 def read_histograms(
@@ -62,7 +58,7 @@ def read_histograms(
 ) -> dict[int, tuple[OctaveHistogram, ...]]:
     """Read histograms, by step; `parameters` are names by id."""
     rows = _rows_at(connection, damage, "histogram", ("step", "parameter_id", *HISTOGRAM_FIELDS), steps)
-    return _grouped(rows, parameters, _histogram)
+    return _grouped(damage, "histogram", rows, parameters, _histogram)
 
 
 def read_unit_marks(
@@ -70,7 +66,7 @@ def read_unit_marks(
 ) -> dict[int, tuple[UnitMarks, ...]]:
     """Read which units are saturated or dead, by step; `layers` are names by id."""
     rows = _rows_at(connection, damage, "unit_marks", ("step", "layer_id", *MARK_FIELDS), steps)
-    return _grouped(rows, layers, _marks)
+    return _grouped(damage, "unit_marks", rows, layers, _marks)
 
 
 def _rows_at(
@@ -89,13 +85,24 @@ def _rows_at(
     return sorted(rows, key=lambda row: as_whole(row[0]))
 
 
-def _grouped(rows: Sequence[Row], names: Mapping[int, str], noun: Callable[[str, Row], Any]) -> dict[int, Any]:
+def _grouped(
+    damage: Damage, table: str, rows: Sequence[Row], names: Mapping[int, str], noun: Callable[[str, Row], Any]
+) -> dict[int, Any]:
     """Rows as nouns, by step; what belongs to nothing known is left out."""
+    known = [row for row in rows if row[1] in names]
     found: dict[int, list[Any]] = {}
-    for step, owner, *values in rows:
-        if owner in names:
-            found.setdefault(as_whole(step), []).append(noun(names[owner], tuple(values)))
+    for step, made in damage.made(table, known, lambda row: (as_whole(row[0]), noun(names[row[1]], row[2:]))):
+        found.setdefault(step, []).append(made)
     return {step: tuple(nouns) for step, nouns in found.items()}
+
+
+def _turn(values: Row) -> Turn:
+    measurement, seconds, left_out = values
+    return Turn(
+        measurement=as_text(measurement),
+        seconds=as_number_or_none(seconds),
+        not_measured=tuple((as_text(what), as_text(reason)) for what, reason in as_list(left_out)),
+    )
 
 
 def _examples(values: Sequence[Any]) -> ExampleStats:
