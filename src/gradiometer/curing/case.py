@@ -258,7 +258,7 @@ def runner_for(
     template = replace(
         spec,
         seconds_limit=None,
-        patience_seconds=max(PATIENCE_FLOOR_SECONDS, PATIENCE_FACTOR * plan.seconds),
+        patience_seconds=max(PATIENCE_FLOOR_SECONDS, PATIENCE_FACTOR * plan.seconds, request.wishes.total_seconds),
         case_file=str(spec.run_file),
         conditions=tuple(dict.fromkeys(finding.condition for finding in findings)),
     )

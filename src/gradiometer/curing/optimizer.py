@@ -4,9 +4,10 @@ What it changes:
     The optimizer object becomes one of another class, as if the script had constructed that: the object stays the
     same, so that schedulers and scalers made afterwards hold the right one. Parameter groups, the ratio between their
     learning rates, weight decay and `maximize` are kept; every other setting is the new class's default. Decay that
-    acts on the weights directly (AdamW) goes on doing so under Adam, NAdam and RAdam; under SGD and RMSprop it becomes
-    part of the gradient, and under AdamW decay that was part of it acts directly. `exchange_optimizer:momentum` gives
-    SGD the usual momentum of 0.9 where it has none, or more, and leaves the rest, the rate included.
+    acts on the weights directly (AdamW) goes on doing so under Adam, NAdam and RAdam, or the exchange is refused where
+    this torch's class can't (Adam in torch 2.6); under SGD and RMSprop it becomes part of the gradient, and under AdamW
+    decay that was part of it acts directly. `exchange_optimizer:momentum` gives SGD the usual momentum of 0.9 where it
+    has none, or more, and leaves the rest, the rate included.
 
 When it helps:
     Adam divides each parameter's step by the size of its own gradient, so that layers with tiny gradients move as far
@@ -65,6 +66,9 @@ OPTIMIZERS: dict[str, OptimizerChoice] = {
 
 KEPT = ("weight_decay", "maximize")
 """Settings that every class above has."""
+
+ADAMS = (torch.optim.Adam, torch.optim.NAdam, torch.optim.RAdam)
+"""Classes that let weight decay act on the weights directly where they are told to."""
 
 MOMENTUM = "momentum"
 """The setting that leaves the class, SGD, and gives it a momentum."""
@@ -202,6 +206,28 @@ def takes_decoupled_decay(kind: type[Optimizer]) -> bool:
     return "decoupled_weight_decay" in inspect.signature(kind.__init__).parameters
 
 
+def has_decoupled_decay(optimizer: Optimizer) -> bool:
+    """Whether weight decay acts on the weights directly; AdamW notes that it does in newer versions of torch alone."""
+    is_noted = any(group.get("decoupled_weight_decay") for group in optimizer.param_groups)
+    return is_noted or isinstance(optimizer, torch.optim.AdamW)
+
+
+def keeps_decoupled_decay(optimizer: Optimizer, kind: type[Optimizer]) -> bool:
+    """Whether weight decay that acts on the weights directly has to be asked of the new class.
+
+    Raises:
+        CureRefusedError: It has, and this torch's class can't.
+    """
+    if kind not in ADAMS or not has_decoupled_decay(optimizer):
+        return False
+    if not takes_decoupled_decay(kind):
+        raise CureRefusedError(
+            f"{kind.__name__} of torch {torch.__version__} can't let weight decay act on the weights directly, "
+            "as it does here: take exchange_optimizer:adamw"
+        )
+    return True
+
+
 def _become(optimizer: Optimizer, choice: OptimizerChoice, groups: list[dict[str, Any]]) -> None:
     """Run the constructor of the new class on the old object: what it makes is what a script would have made."""
     former, contents = type(optimizer), dict(optimizer.__dict__)
@@ -228,16 +254,20 @@ def new_groups(optimizer: Optimizer, choice: OptimizerChoice) -> list[dict[str, 
     Returns:
         Groups with their parameters, learning rate (the new default, times the group's ratio to the first group),
         what the user added to them, and the kept settings where any group changes them from the old default of 0.
+
+    Raises:
+        CureRefusedError: Weight decay would act another way.
     """
     groups = optimizer.param_groups
     reference = float(groups[0].get("lr", 0.0))
     kept = [name for name in KEPT if any(group.get(name) for group in groups)]
-    if "weight_decay" in kept and choice.kind is not torch.optim.AdamW and takes_decoupled_decay(choice.kind):
-        kept += [name for name in ("decoupled_weight_decay",) if any(group.get(name) for group in groups)]
+    is_decoupled = "weight_decay" in kept and keeps_decoupled_decay(optimizer, choice.kind)
     found = []
     for group in groups:
         ratio = float(group["lr"]) / reference if reference > 0.0 else 1.0
         own = {name: value for name, value in group.items() if name not in optimizer.defaults and name != "params"}
         settings = {name: group[name] for name in kept if name in group}
+        if is_decoupled:
+            settings["decoupled_weight_decay"] = group.get("decoupled_weight_decay", True)
         found.append({"params": group["params"], "lr": choice.learning_rate * ratio, **own, **settings})
     return found

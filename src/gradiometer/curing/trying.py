@@ -8,6 +8,7 @@ from gradiometer.curing.trials.contrasting import equal_time_contrast, held_out_
 from gradiometer.curing.trials.endpoints import endpoints_of
 from gradiometer.curing.trials.faults import share_a_fault
 from gradiometer.curing.trials.finals import Finals, choose_winner, hold_finals, other_sites, ranking_of
+from gradiometer.curing.trials.lateness import lateness_in_words
 from gradiometer.curing.trials.pairing import Reading
 from gradiometer.curing.trials.pairs import pairs_after_race, pairs_for_motion, pairs_without_winner
 from gradiometer.curing.trials.plan import Plan
@@ -97,7 +98,8 @@ def try_cures(attempt: Attempt, candidates: Sequence[Candidate]) -> tuple[Outcom
     if not finalists:
         reason = "no cure went on training any better than the untouched script"
         steps = f"{plan.steps} steps" if kept else "the first steps"
-        return Outcome("not shown", ranking=standings.in_order(), detail=f"{reason} in {steps}"), ()
+        told = [f"{reason} in {steps}", lateness_in_words({"trials": runner.readings})]
+        return Outcome("not shown", ranking=standings.in_order(), detail="; ".join(filter(None, told))), ()
     names = [label for label, _ in finalists]
     alone = {label: parts_alone(label, attempt) for label in names}
     finals = hold_finals(runner, names, plan, attempt.shows_fault, len(standings.rankings))
@@ -150,23 +152,15 @@ def outcome_of(finals: Finals, attempt: Attempt, alone: dict[str, str]) -> tuple
     winner = choose_winner(finals)
     assert winner is not None
     comparison = finals.comparisons[winner]
-    verdict = comparison.verdict
-    details = [comparison.detail, alone.get(winner, ""), other_sites(finals, winner)]
-    if any(reading.trial.is_paired is None for reading in finals.treated[winner]):
-        details.append("whether every pair saw the same batches could not be told")
-    if attempt.runner.judges_answers:
-        details.append("compared are shares of wrong answers, for the script's loss does not tell what was learned")
-    if not finals.shows_fault:
-        told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
-        verdict, details = "not shown", [f"{told}, so there is nothing to prove a cure on", *details]
+    verdict = comparison.verdict if finals.shows_fault else "not shown"
     changes = changes_of(finals.treated[winner]) if verdict == "better" else ()
     match = finals.match_of(winner)
     held_out = held_out_contrasts(match)
     outcome = Outcome(
         verdict=verdict,
         cures=tuple(winner.split("+")),
-        control=tuple(reading.final_loss for reading in finals.controls),
-        treated=tuple(reading.final_loss for reading in finals.treated[winner]),
+        control=tuple(control.final_loss for control, _ in finals.finished_pairs(winner)),
+        treated=tuple(treated.final_loss for _, treated in finals.finished_pairs(winner)),
         difference=comparison.difference,
         interval=comparison.interval,
         confidence=comparison.confidence,
@@ -174,13 +168,40 @@ def outcome_of(finals: Finals, attempt: Attempt, alone: dict[str, str]) -> tuple
         control_shows_fault=finals.shows_fault,
         ranking=attempt.standings.in_order(),
         snippet=snippet_of(changes),
-        detail="; ".join(text for text in details if text),
+        detail="; ".join(filter(None, reasons_of(finals, winner, attempt, alone.get(winner, "")))),
         held_out=held_out,
         held_out_detail="" if held_out else why_no_held_out(match),
         equal_time=None if attempt.runner.judges_answers else equal_time_contrast(match),
         endpoints=endpoints_of(match, attempt.findings),
     )
     return outcome, changes
+
+
+def reasons_of(finals: Finals, winner: str, attempt: Attempt, alone: str) -> list[str]:
+    """Why the last sieve says what it says, what its parts gave alone, and what weakens it; some may be empty."""
+    treated = finals.treated[winner]
+    groups = {"trainings of the untouched script": finals.controls, "trainings with the cure": treated}
+    reasons = [lateness_in_words(groups)]
+    if not finals.shows_fault:
+        reasons.append(missing_fault_in_words(finals, attempt))
+    reasons += [finals.comparisons[winner].detail, alone, other_sites(finals, winner)]
+    if any(reading.trial.is_paired is None for reading in treated):
+        reasons.append("whether every pair saw the same batches could not be told")
+    if attempt.runner.judges_answers:
+        reasons.append("compared are shares of wrong answers, for the script's loss does not tell what was learned")
+    return reasons
+
+
+def missing_fault_in_words(finals: Finals, attempt: Attempt) -> str:
+    """Say in how many trials the fault showed again, and whether they were too short for it."""
+    told = f"the untouched script showed its fault in {finals.fault_count} of {len(finals.controls)} trials only"
+    steps = 0 if attempt.diagnosed.run is None else attempt.diagnosed.run.step_count
+    if attempt.plan.steps < steps:
+        told += (
+            f", which had time for {attempt.plan.steps} of the {steps} steps in which it was found (--seconds allows "
+            "more, --steps sets them)"
+        )
+    return f"{told}, so there is nothing to prove a cure on"
 
 
 def changes_of(readings: Sequence[Reading]) -> Changes:

@@ -15,7 +15,8 @@ class Trial:
         seed: Its seed; pairs share it.
         sieve: `remeasure`, `race` or `trial`.
         run_file: Path of its run file.
-        status: `done`, `failed` (the script ended with an error), `refused` (the cure did not fit) or `stopped`.
+        status: `done`, `failed` (the script ended with an error), `refused` (the cure did not fit) or `stopped` (its
+            time ran out).
         final_loss: Mean loss of the last fifth of its steps; inf where the loss was not finite there.
         step_count: Steps it took.
         elapsed_seconds: Its wall time from the first step to the last.
@@ -125,8 +126,8 @@ class Outcome:
     Attributes:
         verdict: `better`, `worse` or `not shown`, for the best cure against the control.
         cures: Labels of that cure's parts; empty where nothing was tried.
-        control: Final loss of the control, by seed.
-        treated: Final loss under the cure, by seed.
+        control: Final loss of the control, by seed; seeds of which a trial did not train to its end are left out.
+        treated: Final loss under the cure, by the same seeds.
         difference: Mean paired difference treated minus control.
         interval: Its confidence interval.
         confidence: Confidence of the interval, already corrected for the number of cures in the last sieve.

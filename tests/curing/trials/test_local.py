@@ -1,4 +1,5 @@
 import ast
+import json
 import os
 import signal
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 
 from curing.trials.trial_material import SIGMOIDS, spec_for
 from gradiometer.curing.trials.local import (
+    TrialEnd,
     has_room_for_socket,
     needs_fresh_interpreter,
     preloadable_imports,
+    read_end,
     run_trials,
     sets_environment,
 )
@@ -54,8 +57,19 @@ def test_ends_a_trial_that_takes_too_long(tmp_path: Path) -> None:
     reading = read_trial(run_trials([spec], workers=1)[0])
 
     assert reading.trial.status == "failed"
-    assert "longer than" in reading.trial.detail
+    assert reading.trial.detail == "its time ran out: 0 steps in 500 ms"
     assert time.monotonic() - begun < 50.0
+
+
+def test_tries_a_trial_again_whose_time_ran_out(tmp_path: Path) -> None:
+    spec = spec_for(tmp_path, SIGMOIDS, steps=3)
+    late, done = ({"exit_code": code, "elapsed_seconds": 1.0, "was_late": code < 0} for code in (-9, 0))
+    Path(spec.folder).mkdir(parents=True)
+    noted = Path(spec.folder) / "result.json"
+    noted.write_text(json.dumps(late))
+    assert read_end(spec) is None
+    noted.write_text(json.dumps(done))
+    assert read_end(spec) == TrialEnd(spec, 0, 1.0)
 
 
 def test_does_not_run_a_trial_again_that_is_done(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_tells_seeds_that_make_no_difference() -> None:
         ({"status": "stopped", "refusal": "no hidden layer"}, (0, False), "refused", "no hidden layer"),
         ({"status": "stopped", "cure_fault": "Traceback\nKeyError: 3"}, (0, False), "failed", "KeyError: 3"),
         ({"status": "failed", "traceback": "Traceback\nValueError: NaN\n"}, (1, False), "failed", "ValueError: NaN"),
-        ({"status": "running"}, (-9, True), "failed", "longer than 600 s"),
+        ({"status": "running"}, (-9, True), "failed", "its time ran out: 0 steps in 10 min 0 s"),
         ({"status": "running"}, (-11, False), "failed", "signal 11"),
         ({"status": "running"}, (5, False), "failed", "exit code 5"),
     ],
@@ -88,6 +89,14 @@ def test_tells_how_a_trial_ended(facts: dict[str, str], end: tuple[int, bool], s
 
     assert found == status
     assert words in detail
+
+
+def test_tells_a_trial_that_was_late_from_a_script_that_hangs() -> None:
+    run = Run(facts={"status": "running"})
+    trial = replace(SPEC, sieve="trial")
+
+    assert status_of(TrialEnd(trial, -9, 1.0, was_late=True), run)[0] == "stopped"
+    assert status_of(TrialEnd(SPEC, -9, 1.0, was_late=True), run)[0] == "failed"
 
 
 def test_counts_a_training_that_failed_amid_as_infinite_and_one_that_never_began_as_nothing(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from curing.trials.told_engine import PLAN, ToldEngine, diagnosed, runner_of
+from gradiometer.curing.trials.local import TrialEnd
 from gradiometer.curing.trials.sieves import Race, Standings, race, race_of_slow_starters, remeasure
 
 
@@ -65,6 +66,16 @@ def test_lets_a_part_that_does_nearly_as_well_challenge_its_pair(tmp_path: Path)
     assert [label for label, _ in finalists] == ["a+b", "a"]
 
 
+def test_calls_others_better_only_where_they_were(tmp_path: Path) -> None:
+    contest = contest_of(tmp_path, ToldEngine({"": 2.0, "a+b": 0.5, "a": 0.4, "b": 2.0, "c": 1.5}))
+    with_one_place = replace(contest, plan=replace(contest.plan, finalist_count=1))
+
+    assert [label for label, _ in race(with_one_place, ["a+b", "c"])] == ["a+b"]
+    details = {label: ranking.detail for label, ranking in contest.standings.rankings.items()}
+    assert details["a"] == "only a+b went on"
+    assert details["c"] == "others were better in the race"
+
+
 def test_sends_on_the_runner_up_where_no_part_comes_near(tmp_path: Path) -> None:
     engine = ToldEngine({"": 2.0, "a+b": 0.5, "c": 0.6, "a": 1.9, "b": 1.9})
     finalists = race(contest_of(tmp_path, engine), ["a+b", "c"])
@@ -76,6 +87,15 @@ def test_races_the_pairs_that_the_last_round_asks_for(tmp_path: Path) -> None:
     finalists = race(contest_of(tmp_path, engine, ("a+b",)), ["a"])
     assert [label for label, _ in finalists] == ["a+b", "a"]
     assert engine.asked.count("b") == 1
+
+
+def test_races_no_pair_again_that_has_lost_over_the_same_length(tmp_path: Path) -> None:
+    engine = ToldEngine({"": 2.0, "a": 0.5, "a+b": 2.5})
+    contest = contest_of(tmp_path, engine, ("a+b",))
+    short = replace(contest, plan=replace(contest.plan, race_steps=(20,)))
+
+    assert [label for label, _ in race(short, ["a", "a+b"])] == ["a"]
+    assert engine.asked == ["a", "a+b"]
 
 
 def test_races_pairs_where_no_cure_alone_was_better(tmp_path: Path) -> None:
@@ -171,3 +191,15 @@ def test_counts_what_a_cure_brings_from_a_constant_guess_where_the_control_stand
     assert [label for label, _ in finalists] == expected
     assert contest.summit(20, 0.01) == pytest.approx(guess if guess == 1.0 else 980.0)
     assert contest.summit(20, 2.0) == pytest.approx(980.0)
+
+
+def test_lists_a_trial_once_however_often_it_was_asked_for(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path, ToldEngine({"": 2.0, "a": 1.0}))
+    specs = [runner.trial(label, 0, "race", 10) for label in (None, "a")]
+    readings = runner.run(specs)
+    runner.engine = lambda asked, **_: [TrialEnd(spec, 0, 1.0) for spec in asked]
+
+    again = runner.run(specs[1:])
+
+    assert [reading.trial for reading in again] == [reading.trial for reading in readings[1:]]
+    assert [reading.trial for reading in runner.readings] == [reading.trial for reading in readings]

@@ -28,6 +28,7 @@ class ToldEngine:
         wobble: What the loss is multiplied by, by label and seed; 1 for the others.
         starts: Loss of the first three steps, by label; 2 for the others.
         waking: Step from which on the loss is what is told, by label; 3 for the others.
+        late: Steps after which time runs out, by label and seed.
         asked: Labels that were run, in order.
     """
 
@@ -36,6 +37,7 @@ class ToldEngine:
     wobble: dict[tuple[str, int], float] = field(default_factory=dict)
     starts: dict[str, float] = field(default_factory=dict)
     waking: dict[str, int] = field(default_factory=dict)
+    late: dict[tuple[str, int], int] = field(default_factory=dict)
     is_seeded: bool = True
     asked: list[str] = field(default_factory=list)
 
@@ -47,18 +49,20 @@ class ToldEngine:
     def write(self, spec: TrialSpec) -> TrialEnd:
         label = "+".join(spec.cures)
         self.asked.append(label)
-        steps = spec.step_limit or 40
+        is_late = (label, spec.seed) in self.late
+        steps = self.late.get((label, spec.seed), spec.step_limit or 40)
         loss = self.losses[label] * (1.0 + 0.01 * spec.seed * self.is_seeded)
         loss *= self.wobble.get((label, spec.seed), 1.0)
         with RunWriter(spec.run_file) as writer:
-            writer.add_facts({"status": "stopped", "initial_weights_fingerprint": str(spec.seed * self.is_seeded)})
+            status = "running" if is_late else "stopped"
+            writer.add_facts({"status": status, "initial_weights_fingerprint": str(spec.seed * self.is_seeded)})
             for step in range(steps):
                 value = self.starts.get(label, 2.0) if step < self.waking.get(label, 3) else loss
                 is_finite = math.isfinite(value)
                 entry = ("train.py:1", value if is_finite else None, 1, int(not is_finite))
                 batch = f"{spec.seed} {step} {self.batches.get(label, '')}"
                 writer.add_step(StepStats(step=step, losses=(entry,), batch_fingerprint=batch))
-        return TrialEnd(spec, 0, 1.0)
+        return TrialEnd(spec, -9 if is_late else 0, 1.0, is_late)
 
 
 def runner_of(tmp_path: Path, engine: ToldEngine) -> TrialRunner:

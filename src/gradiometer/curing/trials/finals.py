@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from gradiometer.curing.trials.contrasting import Match
+from gradiometer.curing.trials.lateness import was_late
 from gradiometer.curing.trials.pairing import Reading, are_same_training, with_pairing
 from gradiometer.curing.trials.pairs import size_of
 from gradiometer.curing.trials.plan import Plan
@@ -19,7 +20,7 @@ from gradiometer.curing.trials.verdict import (
     compare,
 )
 from gradiometer.diagnosing.learned_well import constant_loss
-from gradiometer.schema import Ranking
+from gradiometer.schema import OutcomeVerdict, Ranking
 from gradiometer.units import format_number
 
 
@@ -73,14 +74,18 @@ class Finals:
         """Whether most controls showed the fault again."""
         return 2 * self.fault_count > len(self.controls)
 
-    def match_of(self, label: str) -> Match:
-        """A finalist's trials beside the control's; seeds that could not run count for neither."""
-        pairs = [
+    def finished_pairs(self, label: str) -> tuple[tuple[Reading, Reading], ...]:
+        """The control's trials and a finalist's; seeds that could not run, or not to their end, count for neither."""
+        return tuple(
             (control, treated)
             for control, treated in zip(self.controls, self.treated[label], strict=True)
             if control.has_trained and treated.has_trained
-        ]
-        return Match(tuple(pairs[:1] if self.is_one_training else pairs), self.paired[label], self.tried_count)
+        )
+
+    def match_of(self, label: str) -> Match:
+        """What is compared of a finalist: its pairs, or the first where all seeds gave one training."""
+        pairs = self.finished_pairs(label)
+        return Match(pairs[:1] if self.is_one_training else pairs, self.paired[label], self.tried_count)
 
 
 def hold_finals(
@@ -118,7 +123,9 @@ def run_seeds(runner: TrialRunner, labels: Sequence[str], plan: Plan, seeds: Seq
 
 
 def is_worth_another_look(finals: Finals) -> bool:
-    """Whether nothing is proved, yet a cure is better in the mean of controls that do show the fault."""
+    """Whether nothing is proved in time, yet a cure is better in the mean of controls that do show the fault."""
+    if any(was_late(reading) for group in (finals.controls, *finals.treated.values()) for reading in group):
+        return False
     verdicts = {comparison.verdict for comparison in finals.comparisons.values()}
     least = min(map(difference_of, finals.comparisons.values()), default=math.inf)
     return verdicts == {"not shown"} and least < 0.0 and finals.shows_fault and not finals.is_one_training
@@ -183,15 +190,24 @@ def pairs_of(group: Sequence[Reading], controls: dict[int, Reading], guess: floa
 
 
 def compare_with(pairs: list[Pair], group: Sequence[Reading], rules: Rules) -> Comparison:
-    """Compare a finalist's trials with those of the control."""
+    """Compare a finalist's trials with those of the control.
+
+    Where time ran out in one of its trainings nothing is proved: a cure under which some seeds hang would pass.
+    """
     counting = pairs[:1] if rules.is_one_training else pairs
     comparison = compare(
         counting, is_paired=rules.is_paired, comparison_count=rules.tried_count, confidence=rules.confidence
     )
     if not pairs and group:
-        return replace(comparison, detail=group[0].trial.detail or "no trial of it came to a training")
+        reasons = [reading.trial.detail for reading in group if reading.trial.detail]
+        return replace(comparison, detail=(reasons or ["no trial came to a training that it could be compared in"])[0])
     if rules.is_one_training:
         return replace(comparison, detail="every seed gave the same training: the script fixes its own random state")
+    late_count = sum(map(was_late, group))
+    if late_count:
+        told = f"time ran out in {late_count} of {len(group)} trainings with it"
+        verdict: OutcomeVerdict = "not shown" if comparison.verdict == "better" else comparison.verdict
+        return replace(comparison, verdict=verdict, detail="; ".join(filter(None, (told, comparison.detail))))
     return comparison
 
 

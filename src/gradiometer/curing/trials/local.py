@@ -312,12 +312,13 @@ def write_end(end: TrialEnd) -> None:
 
 
 def read_end(spec: TrialSpec) -> TrialEnd | None:
-    """What was noted of a trial before; None where it did not come to its end."""
+    """What was noted of a trial before; None where it did not end, or was late, for the machine may be idle now."""
     try:
         noted = json.loads((Path(spec.folder) / RESULT_FILE).read_text(encoding="utf-8"))
-        return TrialEnd(spec, int(noted["exit_code"]), float(noted["elapsed_seconds"]), bool(noted["was_late"]))
+        end = TrialEnd(spec, int(noted["exit_code"]), float(noted["elapsed_seconds"]))
     except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
+    return None if noted.get("was_late") else end
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from gradiometer.curing.trials.spec import LOG_FILE, TrialSpec
 from gradiometer.errors import RunFileError
 from gradiometer.recording.reader import read_run
 from gradiometer.schema import LossSeries, Run, Trial
+from gradiometer.units import format_seconds
 
 FINAL_SHARE = 0.2
 """The last fifth of the steps: long enough to average out batches, short enough to be the end."""
@@ -78,7 +79,7 @@ def read_trial(end: TrialEnd) -> Reading:
     judged = (original_losses(run) or run.losses[0], *run.losses[1:])
     finals = tuple((series.site, final_loss(series, run.step_count)) for series in judged)
     loss = math.inf if status == "failed" else finals[0][1]
-    kept = None if math.isnan(loss) or status == "refused" else loss
+    kept = None if math.isnan(loss) or status in {"refused", "stopped"} else loss
     trial = replace(trial, final_loss=kept)
     return Reading(spec, trial, run, finals, start_loss(judged[0]), end.elapsed_seconds)
 
@@ -107,7 +108,10 @@ def status_of(end: TrialEnd, run: Run | None) -> tuple[str, str]:
     if facts.get("cure_fault"):
         return "failed", f"the cure failed: {last_line(str(facts['cure_fault']))}"
     if end.was_late:
-        return "failed", f"it took longer than {end.spec.patience_seconds:.0f} s"
+        steps = 0 if run is None else run.step_count
+        # A script that hangs untouched has failed; a trial that an idle machine would have ended has not.
+        status = "failed" if end.spec.sieve == "diagnose" else "stopped"
+        return status, f"its time ran out: {steps} steps in {format_seconds(end.spec.patience_seconds)}"
     if end.exit_code < 0:
         return "failed", f"its process was ended by signal {-end.exit_code}"
     if facts.get("status") in {"finished", "stopped"} and end.exit_code == 0:

@@ -44,7 +44,7 @@ class TrialRunner:
         progress: Told of every trial.
         engine: What runs them.
         judges_answers: Trials are compared by the share of wrong answers, for the script's loss tells nothing.
-        readings: All that were run, in order.
+        readings: All that were run, in order, each once.
     """
 
     template: TrialSpec
@@ -89,5 +89,6 @@ class TrialRunner:
             self.progress.begin(specs[0].sieve, len(specs))
         ends = self.engine(specs, workers=self.workers, when_done=lambda end: self.progress.advance())
         readings = [judged_by_answers(reading) if self.judges_answers else reading for reading in map(read_trial, ends)]
-        self.readings += readings
+        known = {reading.spec.folder: reading for reading in (*self.readings, *readings)}
+        self.readings = list(known.values())
         return readings

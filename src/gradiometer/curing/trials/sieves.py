@@ -193,11 +193,18 @@ def race(contest: Race, labels: Sequence[str]) -> Placed:
             placed = with_parts(contest, placed, steps)
         placed = with_smaller(contest, placed, steps)
         placed = without_guesses(contest, placed, steps) if is_last else placed
-        for label, reading in placed[most:]:
-            standings.note(label, "race", reading, "others were better in the race")
-        placed = placed[:most]
+        placed, dropped = placed[:most], placed[most:]
+        for label, reading in dropped:
+            standings.note(label, "race", reading, why_dropped(reading, placed))
         racers = [label for label, _ in placed]
     return placed
+
+
+def why_dropped(reading: Reading, placed: Placed) -> str:
+    """Why a racer does not go on: others were better, or went before it as a pair with it or as a smaller change."""
+    if all(reading.final_loss >= other.final_loss for _, other in placed):
+        return "others were better in the race"
+    return f"only {' and '.join(label for label, _ in placed)} went on"
 
 
 def race_of_slow_starters(contest: Race) -> Placed:
@@ -235,15 +242,19 @@ def heat(contest: Race, labels: Sequence[str], steps: int) -> Placed:
 
 
 def with_pairs(contest: Race, placed: Placed, steps: int) -> Placed:
-    """Race what the best would be together with what it lacks."""
+    """Race what the best would be together with what it lacks, but for what was raced over this length before."""
     is_cured = bool(placed) and not contest.shows_fault(placed[0][1])
     labels = contest.find_pairs([label for label, _ in placed], is_cured)
-    fresh = [label for label in labels if label not in dict(placed)]
+    raced = {reading.spec.folder for reading in contest.runner.readings}
+    fresh = [label for label in labels if contest.runner.trial(label, RACE_SEED, "race", steps).folder not in raced]
     return sorted([*placed, *heat(contest, fresh, steps)], key=lambda entry: entry[1].final_loss)
 
 
 def with_parts(contest: Race, placed: Placed, steps: int) -> Placed:
-    """Race the parts of the leading pair, too: where a part does nearly as well, it is the second finalist."""
+    """Race the parts of the leading pair, too: where a part does nearly as well, it is the second finalist.
+
+    The pair leads also where a part's loss is lower: that of one seed, under a rate that most others may not bear.
+    """
     if not placed or "+" not in placed[0][0]:
         return placed
     leader, best = placed[0]

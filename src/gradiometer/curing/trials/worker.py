@@ -197,7 +197,11 @@ def is_own_source(path: str) -> bool:
     if any(part in installed for part in Path(path).parts):
         return False
     library = (sys.prefix, sys.base_prefix, str(Path(os.__file__).parent), str(Path(__file__).parents[2]))
-    return not path.startswith(tuple(f"{folder}{os.sep}" for folder in library))
+    # Older versions of torch write a module of their own into a new folder each time that they are imported.
+    instantiator = sys.modules.get("torch.distributed.nn.jit.instantiator")
+    made = getattr(instantiator, "INSTANTIATED_TEMPLATE_DIR_PATH", None)
+    folders = library if made is None else (*library, str(made))
+    return not path.startswith(tuple(f"{folder}{os.sep}" for folder in folders))
 
 
 def perform_in_child(spec: TrialSpec, environment: Mapping[str, str]) -> None:
