@@ -1,17 +1,22 @@
 """A long run without end in sight: a tiny network trains for a million steps under the real probe, into a real file.
 
-Looked at on the way, at equal distances: memory of the process, open descriptors, threads, size of the run file with
-its companions, size of the batches kept beside it. Every so many steps a batch is far too large, so that the loss jumps
-and everything that follows an alarm is gone through, too. An unwatched twin trains as long before it; its weights must
-end equal to the bit.
+Looked at on the way, at equal distances: memory of the process, what SQLite has of it, objects of Python, open
+descriptors, threads, size of the run file with its companions, size of the batches kept beside it. Every so many steps
+a batch is far too large, so that the loss jumps and everything that follows an alarm is gone through, too. An unwatched
+twin trains as long before it and is looked at likewise; its weights must end equal to the bit.
 
 Memory is flat where the interval of its slope, over the second half of the run, holds no growth that would matter: the
-samples are averaged in blocks, for neighbours are alike, and the slope through the blocks has a t-interval.
+samples are averaged in blocks, for neighbours are alike, and the slope through the blocks has a t-interval. SQLite
+keeps pages of the file in memory, 2 MiB at most: the second half should begin after they are there, so a short soak
+needs a small file.
 
     python benchmarks/soak.py [--steps 1000000] [--max-megabytes 4] [--overhead 0.1]
 """
 
+import _sqlite3
 import argparse
+import ctypes
+import sys
 import tempfile
 import threading
 from dataclasses import dataclass
@@ -48,6 +53,11 @@ FLAT_BYTES = 2**20
 
 MIB = 2**20
 
+SQLITE = ctypes.CDLL(_sqlite3.__file__)
+"""The SQLite that Python uses, wherever that is; it tells how much memory it has."""
+
+SQLITE.sqlite3_memory_used.restype = ctypes.c_longlong
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
@@ -56,6 +66,8 @@ class Sample:
     Attributes:
         step: The step.
         held_bytes: Its memory.
+        database_bytes: What SQLite has of it.
+        object_count: Pieces of memory that Python's objects take.
         descriptor_count: Its open files, pipes and sockets.
         thread_count: Its threads.
         file_bytes: Size of the run file and its companions.
@@ -64,6 +76,8 @@ class Sample:
 
     step: int
     held_bytes: int
+    database_bytes: int
+    object_count: int
     descriptor_count: int
     thread_count: int
     file_bytes: int
@@ -91,6 +105,7 @@ class Soak:
 
     Attributes:
         samples: What was seen on the way.
+        twin_samples: What was seen of the unwatched twin.
         run: The run, read back.
         end_bytes: Size of the closed file.
         seconds: Time of the watched training, and of its unwatched twin.
@@ -99,6 +114,7 @@ class Soak:
     """
 
     samples: tuple[Sample, ...]
+    twin_samples: tuple[Sample, ...]
     run: Run
     end_bytes: int
     seconds: tuple[float, float]
@@ -139,6 +155,8 @@ def look(step: int, file: Path) -> Sample:
     return Sample(
         step,
         held_bytes(),
+        SQLITE.sqlite3_memory_used(),
+        sys.getallocatedblocks(),
         sum(1 for _ in Path("/proc/self/fd").iterdir()),
         threading.active_count(),
         sum(size_of(path) for path in companions),
@@ -163,13 +181,13 @@ def size_of(path: Path) -> int:
         return 0
 
 
-def train(training: TinyTraining, steps: int, file: Path | None) -> tuple[list[Sample], float]:
-    """Train; tells what was seen on the way, where a file is written, and the time it took."""
+def train(training: TinyTraining, steps: int, file: Path) -> tuple[list[Sample], float]:
+    """Train; tells what was seen on the way, of the run file too where one is written, and the time it took."""
     samples, interval = [], max(steps // SAMPLES, 1)
     started = perf_counter()
     for number in range(steps):
         training.step(number)
-        if file is not None and number % interval == 0:
+        if number % interval == 0:
             samples.append(look(number, file))
     return samples, perf_counter() - started
 
@@ -184,7 +202,7 @@ def soak(folder: Path, *, steps: int, max_bytes: int, overhead: float) -> Soak:
         overhead: Share of the training time that measuring may take.
     """
     twin, training, file = TinyTraining(), TinyTraining(), folder / "run.db"
-    _, bare_seconds = train(twin, steps, None)
+    twin_samples, bare_seconds = train(twin, steps, file)
     keeping = Keeping(bounds_from(KEPT, "--keep-batches"))
     session = Session(file, overhead, max_bytes=max_bytes, keeping=keeping)
     with Watch(training.model, (training.optimizer,), session):
@@ -193,6 +211,7 @@ def soak(folder: Path, *, steps: int, max_bytes: int, overhead: float) -> Soak:
     faults = [event.text for event in run.events if event.kind == "fault"]
     return Soak(
         tuple(samples),
+        tuple(twin_samples),
         run,
         file.stat().st_size,
         (seconds, bare_seconds),
@@ -212,19 +231,37 @@ def slope_of(samples: tuple[Sample, ...], name: str) -> Slope:
     return Slope(float(line.slope), float(line.slope - reach), float(line.slope + reach))
 
 
+def report_memory(found: Soak) -> None:
+    """Print how memory moved over the second half of a run and of its twin's, and who had it."""
+    memory = slope_of(found.samples, "held_bytes")
+    verdict = "flat" if memory.high <= FLAT_BYTES else "GROWS" if memory.low > 0.0 else "not decided"
+    kinds = (
+        ("memory", found.samples, "held_bytes", verdict),
+        ("of it SQLite's", found.samples, "database_bytes", "its pages of the file"),
+        ("unwatched twin", found.twin_samples, "held_bytes", "the looking itself"),
+    )
+    for name, samples, figure, word in kinds:
+        slope = slope_of(samples, figure)
+        amid, last = (getattr(sample, figure) / MIB for sample in (samples[len(samples) // 2], samples[-1]))
+        print(
+            f"{name}: {amid:.2f} MiB amid the run, {last:.2f} at its end; slope over the second half "
+            f"{slope.per_million / MIB:+.3f} MiB per million steps [{slope.low / MIB:+.3f} to "
+            f"{slope.high / MIB:+.3f}]: {word}"
+        )
+    objects = slope_of(found.samples, "object_count")
+    print(
+        f"objects of Python: {found.samples[-1].object_count:,} at the end, {objects.per_million:+,.0f} in a million "
+        f"steps [{objects.low:+,.0f} to {objects.high:+,.0f}]"
+    )
+
+
 def report(found: Soak, max_bytes: int, overhead: float) -> None:
     """Print what a soak gave."""
     samples, (seconds, bare_seconds) = found.samples, found.seconds
-    steps, half = found.run.step_count, samples[len(samples) // 2]
-    memory = slope_of(samples, "held_bytes")
-    word = "flat" if memory.high <= FLAT_BYTES else "GROWS" if memory.low > 0.0 else "not decided"
+    steps = found.run.step_count
     greatest = max(sample.file_bytes for sample in samples)
     print(f"weights equal to the unwatched twin's: {found.is_unchanged}; faults: {found.fault or 'none'}")
-    print(
-        f"memory: {half.held_bytes / MIB:.1f} MiB amid the run, {samples[-1].held_bytes / MIB:.1f} at its end; "
-        f"slope over the second half {memory.per_million / MIB:+.3f} MiB per million steps "
-        f"[{memory.low / MIB:+.3f} to {memory.high / MIB:+.3f}]: {word}"
-    )
+    report_memory(found)
     for name, word in (("descriptor_count", "descriptors"), ("thread_count", "threads")):
         counts = [getattr(sample, name) for sample in samples[1:]]
         print(f"{word}: {min(counts)} to {max(counts)}, {counts[-1]} at the end")

@@ -7,6 +7,7 @@ and no traceback of ours is printed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from textwrap import indent
 
 SCRIPT = """
 import os, signal, subprocess, sys, threading, time
@@ -124,6 +125,21 @@ OUT_OF_MEMORY = f"""
     Scarce().__enter__()
 """
 
+NO_MORE_MEMORY = """
+    import ctypes, resource
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    with open("/proc/self/statm") as file:
+        held = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    # Pieces of 64 KiB until there are none, and some of them back: numbers find room, no larger tensor does.
+    pieces = list(iter(lambda: library.malloc(65536), None))
+    for piece in pieces[:40:2]:
+        library.free(piece)
+"""
+
+HALVES = "model.bfloat16(); inputs = inputs.bfloat16()"
+
 DEFAULT_DEVICE = """
     torch.set_default_device("meta")
     model.second.register_forward_hook(lambda *rest: print(torch.empty(1).device))
@@ -138,6 +154,12 @@ FAULTS: dict[str, Fault] = {
     "an output without a shape": Fault(start=SHAPELESS, told=OWN, recorded="it has no shape"),
     "a parameter that can't be read": Fault(start=UNREADABLE, told=OWN, recorded="its norm can't be taken"),
     "no memory for a reduction": Fault(start=OUT_OF_MEMORY, told=OWN, recorded="no memory left"),
+    "the system has no more memory from the start": Fault(
+        start=NO_MORE_MEMORY, told=OWN, recorded="can't allocate memory"
+    ),
+    "the system has no more memory amid a training": Fault(
+        start=HALVES, amid=indent(NO_MORE_MEMORY, 8 * " "), told=OWN, recorded="can't allocate memory"
+    ),
     "warnings are errors": Fault(start="import warnings; warnings.simplefilter('error')"),
     "another default device": Fault(start=DEFAULT_DEVICE, told=OWN, recorded="meta"),
     "another default number format": Fault(start="torch.set_default_dtype(torch.float64)"),
@@ -162,7 +184,7 @@ FAULTS: dict[str, Fault] = {
             time.sleep(0.5)
             resource.setrlimit(resource.RLIMIT_FSIZE, most)
 """,
-        told="Recording stopped",
+        told="gradiometer: Recording stopped",
         recorded="Recording stopped",
     ),
     "the run file is deleted": Fault(

@@ -121,6 +121,6 @@ def test_leaves_a_training_as_it_is_through_a_file_system_that_fails(name: str, 
             assert "Traceback" not in answer.stderr
             outputs.append(answer.stdout)
         assert outputs[0] == outputs[1] != ""
-        assert answer.stderr.count("Recording stopped") == 1
+        assert answer.stderr.count("gradiometer: Recording stopped") == 1
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)

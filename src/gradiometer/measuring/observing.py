@@ -254,10 +254,15 @@ class StepObserver:
             call.node = call.input_node = None
 
     def close(self) -> None:
-        """End observing, also amid a forward that failed."""
+        """End observing, also amid a forward that failed.
+
+        The dear measurement is let go of, too: it knows this observer, and in a circle both would outlast the step
+        until Python looks for such, in a long training hardly ever.
+        """
         self.stack = []
         self._end_root()
         self.drop_nodes()
+        self._collector = self._batches = self._gradients.on_gradient = None
 
     def ordered_layers(self, trunk: Sequence[TrunkEntry], present: Sequence[str]) -> list[Layer]:
         """All layers met so far that are measured, numbered in order of execution.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 from gradiometer.recording.turn_rows import turn_byte_count, turn_row_count, turn_tables
 from gradiometer.schema import (
@@ -192,19 +192,6 @@ class RowWriter:
         self._site_ids = self._ids("loss_site", "site_id", "site")
         self._event_count = int(connection.execute("SELECT count(*) FROM event").fetchone()[0])
         self._steps: list[tuple[Any, ...]] = []
-        self._writers: Mapping[type, Callable[[Any], None]] = {
-            dict: self._write_facts,
-            Layer: self._write_layer,
-            Parameter: self._write_parameter,
-            Renaming: self._rename_parameter,
-            Snapshot: self._write_snapshot,
-            StepStats: lambda stats: self._steps.append(STEP_FIELDS(stats)),
-            tuple: self._steps.append,
-            Event: self._write_event,
-            Coverage: self._write_coverage,
-            Trial: self._write_trial,
-            Outcome: self._write_outcome,
-        }
 
     def write(self, items: Sequence[Any]) -> None:
         """Write items in their order, within the transaction that the caller has begun.
@@ -213,7 +200,7 @@ class RowWriter:
             items: Nouns, mappings of a fact's name to its JSON, and steps as tuples of their fields.
         """
         for item in items:
-            self._writers[type(item)](item)
+            self._WRITERS[type(item)](self, item)
         self._write_steps()
 
     def _ids(self, table: str, key: str, name: str) -> dict[str, int]:
@@ -295,3 +282,25 @@ class RowWriter:
 
     def _write_outcome(self, outcome: Outcome) -> None:
         self._insert("outcome", ("outcome_id", "outcome_json"), [(1, encode_json(asdict(outcome)))])
+
+    def _write_step(self, stats: StepStats) -> None:
+        self._steps.append(STEP_FIELDS(stats))
+
+    def _keep_step(self, fields: tuple[Any, ...]) -> None:
+        self._steps.append(fields)
+
+    # A table of the class: one of bound methods in each writer would be a circle, and keep its connection open.
+    _WRITERS: ClassVar[Mapping[type, Callable[["RowWriter", Any], None]]] = {
+        dict: _write_facts,
+        Layer: _write_layer,
+        Parameter: _write_parameter,
+        Renaming: _rename_parameter,
+        Snapshot: _write_snapshot,
+        StepStats: _write_step,
+        tuple: _keep_step,
+        Event: _write_event,
+        Coverage: _write_coverage,
+        Trial: _write_trial,
+        Outcome: _write_outcome,
+    }
+    """Type of an item to what writes it."""
