@@ -1,5 +1,6 @@
 """What holds for every test: one thread, a known random state, and time enough for a busy machine."""
 
+import gc
 import os
 import random
 import sys
@@ -16,6 +17,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A deadline per example would test the machine's load.
 settings.register_profile("gradiometer", deadline=None, print_blob=True)
 settings.load_profile("gradiometer")
+
+
+def pytest_collection() -> None:
+    """Search for no garbage while modules are imported and tests are made of them: there is hardly any."""
+    gc.disable()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest file first: at the end, one process would wait for the one that has it."""
+    items.sort(key=lambda item: item.path.name != "test_zoo.py")
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collecting has loaded out of every search to come: it stays, and it is a lot."""
+    gc.collect()
+    gc.freeze()
+    # How long the next full search is put off depends on how much the last one went through.
+    gc.collect()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """Every network and way to train of the zoo: changed by nothing, measured as autograd says, covered as the run says."""
 
 import gc
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -21,12 +20,10 @@ from zoo.table import CASES
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_heap() -> Iterator[None]:
+def _small_heap() -> None:
     """Take what is there already out of the sight of `gc`, which every watch asks who holds the model."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module", params=CASES)
