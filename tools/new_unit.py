@@ -121,6 +121,13 @@ def test_refuses_NAME_where_there_is_nothing_to_change():
 """
 
 
+TABLES = {
+    "condition": "src/gradiometer/prescribing.py and src/gradiometer/diagnosing/{judgeable,chains}.py",
+    "cure": "src/gradiometer/prescribing.py",
+}
+"""Tables that a new unit needs lines in, which nobody but its author can write."""
+
+
 def class_name(name: str) -> str:
     """`warm_up` as `WarmUp`."""
     return "".join(word.capitalize() for word in name.split("_"))
@@ -200,7 +207,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         print(path.relative_to(arguments.root))
-    print("next: the docstring, the code, the tests, and the causes in src/gradiometer/prescribing.py")
+    print(f"next: the docstring, the code, the tests, and its lines in {TABLES[arguments.kind]}")
 
 
 if __name__ == "__main__":
