@@ -11,7 +11,6 @@ from torch.utils.checkpoint import checkpoint
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from gradiometer import watch
-from gradiometer.measuring.loss_graph import TELLS_OF_HOOKS
 from gradiometer.noise_scale import noise_terms
 from gradiometer.schema import ExampleStats, Run
 
@@ -220,7 +219,6 @@ class Elsewhere(nn.Module):
         return self.last(checkpoint(self.hidden, x, use_reentrant=False))
 
 
-@pytest.mark.skipif(not TELLS_OF_HOOKS, reason="torch is too old to tell what a checkpoint computes")
 def test_refuses_weights_used_elsewhere_and_layers_inside_a_checkpoint() -> None:
     model, inputs = Elsewhere(), torch.randn(BATCH, 4)
     run = step_once(model, lambda module: module(inputs).square().mean())

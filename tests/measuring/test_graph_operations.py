@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from gradiometer.measuring.graph_operations import loose_weights, nodes_behind, softmaxes_of
-from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS, operation_of
+from gradiometer.measuring.loss_graph import operation_of
+from gradiometer.measuring.saved_hooks import hook_notes
 
 
 def test_names_every_operation_behind_a_node():
@@ -15,11 +16,12 @@ def test_names_every_operation_behind_a_node():
     assert names == {"Addmm", "T", "AccumulateGrad", "Relu", "Mm"}
 
 
-@pytest.mark.skipif(not TELLS_OF_HOOKS, reason=OLD_TORCH_NOTE)
 def test_tells_axis_size_and_number_of_axes_of_softmaxes():
+    hook_notes.start(holder := object())
     scores = torch.randn(4, 3, requires_grad=True)
     nodes = [scores.softmax(0).grad_fn, scores.log_softmax(-1).grad_fn, scores.relu().grad_fn]
     assert softmaxes_of(nodes) == [[0, 4, 2], [1, 3, 2]]
+    hook_notes.stop(holder)
 
 
 def test_tells_of_parameters_that_are_not_known_and_of_no_other_tensor():

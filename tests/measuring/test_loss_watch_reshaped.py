@@ -9,12 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import gradiometer
-from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS
 from gradiometer.schema import Run
 from measuring.loss_material import CLASSES, EXAMPLES, FEATURES
 from measuring.networks import seeded
-
-pytestmark = pytest.mark.skipif(not TELLS_OF_HOOKS, reason=OLD_TORCH_NOTE)
 
 
 def test_reads_the_targets_where_the_root_itself_reshapes_its_output() -> None:

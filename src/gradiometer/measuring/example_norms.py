@@ -21,6 +21,7 @@ from gradiometer.measuring.example_cosines import BatchProducts, CosineSums, pro
 from gradiometer.measuring.example_reading import batch_square, reason_against_noise, with_noise, with_norms
 from gradiometer.measuring.loops import base_name
 from gradiometer.measuring.per_example import PER_EXAMPLE, LayerUse, mixes_examples, squared_gradient_norms
+from gradiometer.measuring.saved_hooks import are_hooks_active
 from gradiometer.measuring.trunk import order_nodes
 from gradiometer.schema import ExampleStats, Snapshot
 
@@ -120,7 +121,7 @@ class ExampleCollector:
             return "it is complex"
         if any(hasattr(value, "_local_tensor") for value in module.parameters(recurse=False)):
             return "its weight is sharded"
-        if self.is_open or is_packing_saved_tensors():
+        if self.is_open or are_hooks_active():
             return "inside a checkpoint: its input would have to be kept"
         axis = self.setting.batches.axis(call, output.shape)
         if axis is None or source.dim() <= axis or source.shape[axis] != output.shape[axis]:
@@ -340,12 +341,6 @@ def uses_in_graph(source: Any) -> Mapping[int, int]:
             casts = [parent for parent in parents[node] if parent.name() in CASTS]
             found[id(variable)] = count - len(casts) + sum(arriving[cast] for cast in casts)
     return found
-
-
-def is_packing_saved_tensors() -> bool:
-    """Whether saved tensors are being exchanged for something else now, as checkpointing does."""
-    look = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    return look is not None and look(True) is not None  # noqa: FBT003 - torch takes it by position alone
 
 
 def start_examples(setting: StepSetting) -> Collector:

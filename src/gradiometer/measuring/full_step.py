@@ -22,8 +22,7 @@ from gradiometer.measuring.collecting import Collector
 from gradiometer.measuring.compiled import EagerStance, remove_whole
 from gradiometer.measuring.copying_behind import CopyBehind
 from gradiometer.measuring.guarding import Guard, contained, is_traced, is_transformed
-from gradiometer.measuring.loss_graph import OLD_TORCH_NOTE, TELLS_OF_HOOKS
-from gradiometer.measuring.loss_watch import LossWatch
+from gradiometer.measuring.loss_watch import HIDDEN_NOTE, LossWatch
 from gradiometer.measuring.losses import LossBook, LossEntries
 from gradiometer.measuring.observing import Memory, StepObserver
 from gradiometer.measuring.optimizers import describe_optimizers
@@ -86,7 +85,7 @@ class FullStep:
         self.parameters = ParameterWatch()
         self.memory = Memory({}, set(), {}, {}, {})
         self.latest = Latest()
-        self.notes: list[str] = [] if TELLS_OF_HOOKS else [OLD_TORCH_NOTE]
+        self.notes: list[str] = []
         self.when_hooked: Callable[[], None] | None = None
         self.share: Callable[..., Snapshot | None] | None = None
         self.settling = Settling()
@@ -142,6 +141,7 @@ class FullStep:
     def abandon(self) -> None:
         """Give the step under way up."""
         self.is_active = False
+        self.loss_watch.abandon()
         try:
             self.turns.abandon()
         finally:
@@ -229,6 +229,8 @@ class FullStep:
                 find = self.observer.outputs.find if self.observer is not None else lambda node: None
                 loss = self.scaling.unscale(tensors[0])
                 self.loss_watch.before_backward(site, loss, self._is_weight, find)
+                if self.loss_watch.is_hidden and HIDDEN_NOTE not in self.notes:
+                    self.notes.append(HIDDEN_NOTE)
 
     def _is_weight(self, tensor: Any) -> bool:
         """Whether a leaf of the graph is a parameter of the run.

@@ -10,16 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from torch import Tensor
+
+from gradiometer.measuring.saved_hooks import may_run_hook
 
 Node = Any
 """A `torch.autograd.graph.Node`."""
-
-TELLS_OF_HOOKS = hasattr(torch._C._autograd.SavedTensor, "unpack_hook")
-"""Whether torch tells if what a node saved has a hook: 2.13 does, 2.6 does not."""
-
-OLD_TORCH_NOTE = f"torch {torch.__version__} hides what a loss is made of: what only that shows is not measured"
 
 MOST_SEARCHED = 256
 """Nodes that are searched for criteria; a loss has a handful of operations above its criterion."""
@@ -78,7 +74,7 @@ def read_saved(node: Node, name: str) -> Any:
         name: As in derivatives.yaml (`target`).
     """
     raw = getattr(node, "_raw_saved_" + name, None)
-    if raw is not None and (not TELLS_OF_HOOKS or raw.unpack_hook is not None):
+    if raw is not None and may_run_hook(node, raw):
         return None
     try:
         value = getattr(node, "_saved_" + name, None)

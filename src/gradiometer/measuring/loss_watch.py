@@ -26,11 +26,14 @@ from gradiometer.measuring.loss_graph import (
     path_of,
     read_saved,
 )
+from gradiometer.measuring.saved_hooks import TELLS_OF_HOOKS, hook_notes, is_hidden
 from gradiometer.measuring.statistics import Number
 from gradiometer.measuring.targets import PROBABILITIES, Meeting, TargetBook, TargetFigures
 
 MEAN_REDUCTION, SUM_REDUCTION = 1, 2
 """How torch numbers the reductions of its criteria."""
+
+HIDDEN_NOTE = "hooks may be set on what the loss has saved: what only that shows is not measured"
 
 FindOutput = Callable[[Node], Tensor | None]
 """From an autograd node to the root's output that it made, None where that is gone or was written over."""
@@ -61,10 +64,12 @@ class LossWatch:
     Attributes:
         needs_output: The root's output has to be kept until the backward: the loss is written by hand, and autograd
             saves only its difference from the targets.
+        is_hidden: What a loss has saved was not read, for a hook of the script's might have run.
     """
 
     def __init__(self) -> None:
         self.needs_output = False
+        self.is_hidden = False
         self._fact: dict[str, Any] | None = None
         self._is_told = False
         self._site: str | None = None
@@ -75,6 +80,12 @@ class LossWatch:
     def start(self) -> None:
         """Begin a full step."""
         self._passes = []
+        if not TELLS_OF_HOOKS:
+            hook_notes.start(self)
+
+    def abandon(self) -> None:
+        """Give the step under way up: torch gets its functions back."""
+        hook_notes.stop(self)
 
     def before_backward(
         self, site: str, loss: Tensor, is_weight: Callable[[Any], bool], find_output: FindOutput
@@ -93,6 +104,7 @@ class LossWatch:
             return
         criterion = find_criterion(node) if loss.numel() == 1 else None
         met = None if criterion is None else meet(criterion, find_output)
+        self.is_hidden = self.is_hidden or (criterion is not None and is_hidden(criterion.node))
         if self._fact is None and not self._is_told:
             edges = () if criterion is None else criterion.edges
             nodes = path_of(node, edges, is_weight)
@@ -115,6 +127,7 @@ class LossWatch:
 
     def end(self) -> TargetFigures:
         """The figures of the step's passes together."""
+        self.abandon()
         passes, self._passes = self._passes, []
         if len(passes) <= 1:
             return passes[0] if passes else TargetFigures()
