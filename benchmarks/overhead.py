@@ -34,12 +34,17 @@ INTERVALS_OF_BLOCK = 4
 """Looks of the every-step watch that a block has at least."""
 
 
+def read_clocks() -> np.ndarray:
+    """Processor seconds of this process so far, and seconds on the wall."""
+    return np.array([process_time(), perf_counter()])
+
+
 def run(training: Training, steps: int) -> np.ndarray:
     """Processor and wall seconds of some steps."""
-    processor, wall = process_time(), perf_counter()
+    began = read_clocks()
     for _ in range(steps):
         training.step()
-    return np.array([process_time() - processor, perf_counter() - wall])
+    return read_clocks() - began
 
 
 @dataclass

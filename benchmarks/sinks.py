@@ -1,4 +1,4 @@
-"""What telling a tracker costs a training: `python benchmarks/sinks.py`, offline, some minutes for each tracker.
+"""What telling a tracker costs a training: `python benchmarks/sinks.py`, offline, six minutes for each tracker.
 
 The same training runs watched (A) and watched with a sink (B), in turns, A B A B ...; of each run the processor time of
 its process counts, by step, of each pair its ratio, of all pairs the median. Processor time holds on a machine that
@@ -97,7 +97,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each; a thread first looks after 20")
     parser.add_argument("trackers", nargs="*", default=["tensorboard", "wandb", "mlflow", "trackio"])
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -1,36 +1,40 @@
-"""What each trainer's adapter costs at the default overhead, against the same training without it.
+"""What each trainer's adapter costs at the default overhead, once its advance is repaid.
 
-Trainings of one workload alternate, without and with the adapter (A B A B ...). Of each training the lower decile of
-the steps' processor times counts, behind its first quarter: most steps have no measurement, what the adapter adds to
-these no budget takes back, and the lower decile is what other programs on the machine disturb least. What measuring
-took of the whole run, and from which step on that is no more than was allowed, is read from the run.
+Blocks of steps with the adapter and without it take turns inside one training of each trainer, each round in an order
+that is drawn. Without means that the trainer does not have the adapter: its callback is taken out, its hooks are taken
+off. In the control (A/A) neither block has one. What counts is the processor time of the whole process, the trainer's
+own work and the threads that record included, from one batch's fetching to another's.
 
-    python -m benchmarks.trainers [--pairs 3] [--steps 1000] [lightning transformers accelerate]
+    python benchmarks/trainers.py [--rounds 40] [lightning transformers accelerate]
 """
 
 import argparse
 import contextlib
-import gc
+import itertools
 import logging
-import statistics
+import random
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-from time import process_time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from overhead import INTERVALS_OF_BLOCK, MOST_REPAYING_SECONDS, Rounds, read_clocks
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset
+from workloads import print_machine
 
-from gradiometer.schema import Run
-
-WARMING_STEPS = 20
-"""Steps of the first training of each kind, which pays for imports and caches and is not timed."""
+from gradiometer.integrations.trainer_watch import TrainerWatch
 
 FEATURES, WIDTH, DEPTH, CLASSES, BATCH = 256, 512, 6, 10, 32
+
+WARMING_STEPS = 64
+"""Steps before the advance begins to be watched for, or of a control before its first block."""
+
+LEAST_BLOCK_SECONDS = 0.5
+"""A block is at least so long: it holds whole full steps, and the ends of epochs do not count for much."""
 
 
 class Classifier(nn.Module):
@@ -48,32 +52,105 @@ class Classifier(nn.Module):
         return {"loss": F.cross_entropy(outputs, labels), "logits": outputs}
 
 
-@dataclass(slots=True)
-class Timing:
-    """When each step of a training ended."""
-
-    moments: list[float]
-
-    def usual_seconds(self) -> float:
-        """Lower decile of the processor seconds that a step took in the last three quarters."""
-        later = self.moments[len(self.moments) // 4 :]
-        return statistics.quantiles((after - before for before, after in pairwise(later)), n=10)[0]
+class MeasuredError(Exception):
+    """Ends a training from within, when all its blocks are timed."""
 
 
-def timed(optimizer: torch.optim.Optimizer, timing: Timing) -> torch.optim.Optimizer:
-    """Note when each of an optimizer's steps ends, alike with and without an adapter."""
-    optimizer.register_step_post_hook(lambda *_: timing.moments.append(process_time()))
-    return optimizer
+@dataclass
+class Adapter:
+    """How a trainer has the adapter, and has it no more.
+
+    Attributes:
+        watching: Tells the training's watch, once it has begun; None in the control.
+        put_in: Gives the trainer the adapter back.
+        take_out: Takes it away.
+    """
+
+    watching: Callable[[], TrainerWatch] | None = None
+    put_in: Callable[[], object] = lambda: None
+    take_out: Callable[[], object] = lambda: None
+
+    def resume(self) -> None:
+        """Have the adapter in the next steps."""
+        if self.watching is not None:
+            self.put_in()
+            self.watching().session.probe.attach()
+
+    def pause(self) -> None:
+        """Have none in the next steps."""
+        if self.watching is not None:
+            self.watching().session.probe.detach()
+            self.take_out()
 
 
-def data(steps: int) -> TensorDataset:
-    """Rows for so many steps, the same each time."""
-    generator = torch.Generator().manual_seed(5)
-    inputs = torch.randn(16 * BATCH, FEATURES, generator=generator).repeat(-(-steps // 16), 1)[: steps * BATCH]
-    return TensorDataset(inputs, torch.randint(0, CLASSES, (len(inputs),), generator=generator))
+@dataclass(eq=False)
+class Blocks(IterableDataset[dict[str, Tensor]]):
+    """Rows without end, which take the time between batches and change what the trainer has.
+
+    Attributes:
+        rounds: Pairs of blocks to time.
+        adapter: Set before the training begins.
+        times: Those of all pairs.
+        steps: Of a block, once it is known.
+    """
+
+    rounds: int
+    adapter: Adapter = field(default_factory=Adapter)
+    times: Rounds = field(default_factory=Rounds)
+    steps: int = 0
+
+    def __post_init__(self) -> None:
+        self._plan = self._planned()
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Rows of one batch after the other, the same few batches again and again."""
+        generator = torch.Generator().manual_seed(5)
+        inputs = torch.randn(16 * BATCH, FEATURES, generator=generator)
+        labels = torch.randint(0, CLASSES, (len(inputs),), generator=generator)
+        for row in itertools.cycle(range(len(inputs))):
+            if row % BATCH == 0:
+                next(self._plan)
+            yield {"inputs": inputs[row], "labels": labels[row]}
+
+    def _planned(self) -> Iterator[None]:
+        """All steps, one for each batch that is fetched; ends with the exception that ends the training."""
+        yield from itertools.repeat(None, WARMING_STEPS)
+        began = read_clocks()
+        yield from itertools.repeat(None, WARMING_STEPS)
+        self.steps = max(WARMING_STEPS, round(LEAST_BLOCK_SECONDS * WARMING_STEPS / (read_clocks() - began)[0]))
+        if self.adapter.watching is not None:
+            yield from self._repaying(self.adapter.watching())
+            self.adapter.pause()
+        order = random.Random(0)
+        for _ in range(self.rounds):
+            seconds: dict[bool, np.ndarray] = {}
+            for has_adapter in order.sample((False, True), 2):
+                yield from self._block(seconds, has_adapter=has_adapter)
+            self.times.add("adapter", seconds[True], seconds[False])
+        raise MeasuredError
+
+    def _repaying(self, watching: TrainerWatch) -> Iterator[None]:
+        """Steps until measuring has cost no more than was allowed, or patience ends; then blocks are long enough."""
+        budget, probe, began = watching.session.budget, watching.session.probe, read_clocks()
+        while budget.repaid_step is None and (read_clocks() - began)[0] < MOST_REPAYING_SECONDS:
+            yield
+        self.steps = max(self.steps, INTERVALS_OF_BLOCK * (budget.next_event(probe.step) - probe.step))
+
+    def _block(self, seconds: dict[bool, np.ndarray], *, has_adapter: bool) -> Iterator[None]:
+        """Time one block; a change takes hold with the batch that is fetched next."""
+        if has_adapter:
+            self.adapter.resume()
+        began = read_clocks()
+        yield from itertools.repeat(None, self.steps)
+        seconds[has_adapter] = read_clocks() - began
+        watching = self.adapter.watching
+        if watching is not None and watching().session.probe.is_attached != has_adapter:
+            raise RuntimeError("the adapter was there in a block without it, or was not in one with it")
+        if has_adapter:
+            self.adapter.pause()
 
 
-def train_lightning(steps: int, timing: Timing, *, is_watched: bool) -> Run | None:
+def train_lightning(blocks: Blocks, *, is_watched: bool) -> None:
     """Lightning's `Trainer.fit`."""
     import lightning.pytorch as pl
 
@@ -85,22 +162,23 @@ def train_lightning(steps: int, timing: Timing, *, is_watched: bool) -> Run | No
             self.model = Classifier()
 
         def training_step(self, batch: Any, index: int) -> Tensor:
-            loss: Tensor = self.model(*batch)["loss"]
+            loss: Tensor = self.model(**batch)["loss"]
             return loss
 
         def configure_optimizers(self) -> torch.optim.Optimizer:
-            return timed(torch.optim.SGD(self.parameters(), lr=0.01), timing)
+            return torch.optim.SGD(self.parameters(), lr=0.01)
 
     callback = GradiometerCallback(is_quiet=True) if is_watched else None
     quiet = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False}
     trainer = pl.Trainer(
-        max_steps=steps, accelerator="cpu", enable_progress_bar=False, callbacks=[callback] if callback else [], **quiet
+        max_steps=-1, accelerator="cpu", enable_progress_bar=False, callbacks=[callback] if callback else [], **quiet
     )
-    trainer.fit(Module(), DataLoader(data(steps), batch_size=BATCH))
-    return callback.run if callback else None
+    if callback is not None:
+        blocks.adapter = listed(trainer.callbacks, callback)
+    trainer.fit(Module(), DataLoader(blocks, batch_size=BATCH))
 
 
-def train_transformers(steps: int, timing: Timing, *, is_watched: bool) -> Run | None:
+def train_transformers(blocks: Blocks, *, is_watched: bool) -> None:
     """Hugging Face's `Trainer.train`."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -108,94 +186,93 @@ def train_transformers(steps: int, timing: Timing, *, is_watched: bool) -> Run |
 
     model, callback = Classifier(), GradiometerCallback(is_quiet=True) if is_watched else None
     arguments = TrainingArguments(
-        output_dir="unused", max_steps=steps, per_device_train_batch_size=BATCH, report_to="none", use_cpu=True,
+        output_dir="unused", max_steps=10**9, per_device_train_batch_size=BATCH, report_to="none", use_cpu=True,
         save_strategy="no", logging_strategy="no", disable_tqdm=True,
     )  # fmt: skip
-    optimizer = timed(torch.optim.SGD(model.parameters(), lr=0.01), timing)
-    rows = [{"inputs": one, "labels": label} for one, label in zip(*data(16).tensors, strict=True)]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     trainer = Trainer(
-        model, arguments, train_dataset=rows, callbacks=[callback] if callback else [],
+        model, arguments, train_dataset=blocks, callbacks=[callback] if callback else [],
         optimizers=(optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer)),
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
+    if callback is not None:
+        blocks.adapter = listed(trainer.callback_handler.callbacks, callback)
     trainer.train()
-    return callback.run if callback else None
 
 
-def train_accelerate(steps: int, timing: Timing, *, is_watched: bool) -> Run | None:
+def train_accelerate(blocks: Blocks, *, is_watched: bool) -> None:
     """A loop around what Accelerate has prepared."""
     from accelerate import Accelerator
 
     from gradiometer.integrations.accelerate import watch
 
     accelerator, plain = Accelerator(cpu=True), Classifier()
-    loader = DataLoader(data(steps), batch_size=BATCH)
-    optimizer = timed(torch.optim.SGD(plain.parameters(), lr=0.01), timing)
-    model, prepared, loader = accelerator.prepare(plain, optimizer, loader)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.01)
+    model, prepared, loader = accelerator.prepare(plain, optimizer, DataLoader(blocks, batch_size=BATCH))
     watching = watch(accelerator, model, prepared) if is_watched else None
+    if watching is not None:
+        blocks.adapter = Adapter(lambda: watching)
     with watching or contextlib.nullcontext():
-        for inputs, labels in loader:
+        for batch in loader:
             prepared.zero_grad()
-            accelerator.backward(model(inputs, labels)["loss"])
+            accelerator.backward(model(**batch)["loss"])
             prepared.step()
-    return watching.run if watching else None
 
 
-TRAINERS: dict[str, Callable[..., Run | None]] = {
+def listed(callbacks: list[Any], callback: Any) -> Adapter:
+    """The adapter that is one of a trainer's callbacks."""
+    return Adapter(lambda: callback.watch, lambda: callbacks.append(callback), lambda: callbacks.remove(callback))
+
+
+TRAINERS: dict[str, Callable[..., None]] = {
     "lightning": train_lightning,
     "transformers": train_transformers,
     "accelerate": train_accelerate,
 }
 
 
-def measure(train: Callable[..., Run | None], pairs: int, steps: int) -> str:
-    """One row of the table: time of a step without and with, the difference, and what the runs say of themselves."""
-    seconds: dict[bool, list[float]] = {False: [], True: []}
-    shares, repaid = [], []
-    for number in range(-1, pairs):
-        count = steps if number >= 0 else WARMING_STEPS
-        for is_watched in (False, True):
-            torch.manual_seed(0)
-            timing = Timing([])
-            run = train(count, timing, is_watched=is_watched)
-            gc.collect()
-            if number < 0:  # the first of each pays for imports and warm caches
-                continue
-            seconds[is_watched].append(timing.usual_seconds())
-            if run is not None:
-                shares.append(100.0 * run.facts["overhead_measured"])
-                repaid.append(repaid_step(run))
-    alone, watched = (1000.0 * statistics.median(seconds[kind]) for kind in (False, True))
-    differences = [100.0 * (b / a - 1.0) for a, b in zip(seconds[False], seconds[True], strict=True)]
-    spread = f"{min(differences):+.1f} to {max(differences):+.1f}"
+def measure(train: Callable[..., None], rounds: int, *, is_watched: bool) -> Blocks:
+    """Time one trainer's training, with the adapter in every second block or without any."""
+    torch.manual_seed(0)
+    blocks = Blocks(rounds)
+    with contextlib.suppress(MeasuredError):
+        train(blocks, is_watched=is_watched)
+    return blocks
+
+
+def line_of(name: str, blocks: Blocks, control: Blocks) -> str:
+    """One line of the table: a bare step, both ratios with their intervals, and what the watch says of itself."""
+    bare = np.array(blocks.times.bare["adapter"])[:, 0].mean() / blocks.steps
+    watching = blocks.adapter.watching
+    if watching is None:
+        raise RuntimeError(f"{name} was not watched")
+    budget = watching().session.budget
     return (
-        f"{alone:8.2f} ms {watched:8.2f} ms {statistics.median(differences):+6.2f} % ({spread})"
-        f"   {statistics.median(shares):.2f} % by step {steps}, repaid at {statistics.median(repaid):.0f}"
+        f"{name:14}{1e3 * bare:7.2f} ms   {ratio_text(blocks.times)}   {ratio_text(control.times)}   "
+        f"{budget.share:.2%} of {budget.allowed_share:.0%}, repaid at step {budget.repaid_step}"
     )
 
 
-def repaid_step(run: Run) -> float:
-    """Step from which on a run has cost no more than was allowed; after a short run, where that will be at its pace."""
-    facts = run.facts
-    if facts["repaid_step"] is not None:
-        return float(facts["repaid_step"])
-    return float(facts["step_count"] * facts["overhead_measured"] / facts["overhead_allowed"])
+def ratio_text(times: Rounds) -> str:
+    """By how much processor time differs, with its 95 % interval."""
+    low, high = times.interval("adapter", 0)
+    return f"{times.ratio('adapter', 0) - 1:+7.2%} [{low - 1:+.2%}, {high - 1:+.2%}]"
 
 
 def main() -> None:
     """Print a row for each trainer."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("trainers", nargs="*", default=list(TRAINERS), help="those to measure; all if not given")
-    parser.add_argument("--pairs", type=int, default=3, help="pairs of trainings of each")
-    parser.add_argument("--steps", type=int, default=1000, help="steps of each training")
+    parser.add_argument("--rounds", type=int, default=40, help="pairs of blocks of each training")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     torch.set_num_threads(1)
-    print(f"torch {torch.__version__}, 1 thread, {options.pairs} pairs of {options.steps} steps")
-    print(f"{'':14}{'without':>11} {'with':>11}   median difference, least to greatest of the pairs")
+    print_machine()
+    print(f"{'':14}{'bare step':>10}   with the adapter          neither with it (A/A)     its own account")
     for name in options.trainers:
-        print(f"{name:14}{measure(TRAINERS[name], options.pairs, options.steps)}", flush=True)
+        control = measure(TRAINERS[name], options.rounds, is_watched=False)
+        print(line_of(name, measure(TRAINERS[name], options.rounds, is_watched=True), control), flush=True)
 
 
 if __name__ == "__main__":

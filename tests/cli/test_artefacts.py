@@ -103,3 +103,10 @@ def test_refuses_a_bad_place_before_the_script_runs(tmp_path: Path) -> None:
     assert answer.returncode == 2
     assert answer.stdout == ""
     assert answer.stderr.startswith(f"gradiometer: --junit {tmp_path} can't be written")
+
+
+@pytest.mark.parametrize("name", ["half\ud800", "zero\0byte"])
+def test_refuses_a_name_that_no_file_can_have(run_file: Path, name: str) -> None:
+    result = CliRunner().invoke(app, ["diagnose", str(run_file), "--junit", name])
+    assert isinstance(result.exception, RunFileError)
+    assert str(result.exception) == f"No file can be called {name!r}: choose another name."

@@ -71,6 +71,19 @@ def test_tells_of_no_more_steps_than_a_chart_draws_but_of_every_full_one() -> No
     assert len(steps) <= 10 + run.snapshot_count
 
 
+@pytest.mark.parametrize("most_numbers", [100, 400, 2000])
+def test_tells_about_as_many_numbers_as_it_may_the_newest_among_them(most_numbers: int) -> None:
+    run = made_run(hidden_count=2)
+    rows, told = rows_of(run, most_numbers=most_numbers)
+    all_rows, told_all = rows_of(run)
+    count = sum(len(row.values) for row in rows)
+    assert most_numbers / 5 <= count <= most_numbers + 50
+    assert count < sum(len(row.values) for row in all_rows)
+    assert told == told_all
+    steps = {row.step for row in rows}
+    assert {int(run.snapshot_steps[-1]), int(run.steps[-1])} <= steps
+
+
 @pytest.mark.parametrize("hidden_count", [2, 10, 500])
 def test_makes_no_more_charts_of_a_quantity_than_a_screen_shows(hidden_count: int) -> None:
     rows, _ = rows_of(made_run(hidden_count))

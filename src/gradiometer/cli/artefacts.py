@@ -71,8 +71,15 @@ def refuse_places(artefacts: Artefacts, run_file: Path | None) -> None:
 
 
 def real_path(path: Path) -> Path:
-    """Where a path leads; what runs in circles leads to itself, and is found out when it is opened."""
-    return Path(os.path.realpath(path))
+    """Where a path leads; what runs in circles leads to itself, and is found out when it is opened.
+
+    Raises:
+        RunFileError: No file can have that name: there is a zero byte in it, or half a character.
+    """
+    try:
+        return Path(os.path.realpath(path))
+    except ValueError as fault:
+        raise RunFileError(f"No file can be called {str(path)!r}: choose another name.") from fault
 
 
 def write_artefacts(run: Run, diagnosis: Diagnosis, artefacts: Artefacts, threshold: Severity | None) -> None:

@@ -82,6 +82,9 @@ SCALARS: tuple[Scalar, ...] = (
 NUMBERS_BY_LAYER: tuple[str, ...] = tuple(scalar.name for scalar in SCALARS if scalar.is_by_layer)
 
 
+NUMBERS_OF_STEP: int = sum(scalar.moment == "step" for scalar in SCALARS)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     """What is told of one step.
@@ -144,13 +147,20 @@ def log2_bins(row: Row) -> dict[str, tuple[list[int], list[float]]]:
     }
 
 
-def rows_of(run: Run, told: Told = Told(), *, most_step_rows: int = MOST_STEP_ROWS) -> tuple[tuple[Row, ...], Told]:  # noqa: B008 - it is frozen
+def rows_of(
+    run: Run,
+    told: Told = Told(),  # noqa: B008 - it is frozen
+    *,
+    most_step_rows: int = MOST_STEP_ROWS,
+    most_numbers: int | None = None,
+) -> tuple[tuple[Row, ...], Told]:
     """Make rows of what a tracker has not been told yet.
 
     Args:
         run: The run as it is now.
         told: What was told before.
         most_step_rows: Steps between full ones that are told of at most, evenly spaced, the newest among them.
+        most_numbers: About so many numbers at most: half for full steps, half for those between; None for all.
 
     Returns:
         Rows by step, and what is told with them. Numbers that are not finite are left out: the level of a gradient of
@@ -158,9 +168,12 @@ def rows_of(run: Run, told: Told = Told(), *, most_step_rows: int = MOST_STEP_RO
     """
     gathered = Gathering()
     moments = np.flatnonzero(run.snapshot_steps > told.full_step)
+    recorded = np.flatnonzero(run.steps > told.step)
+    if most_numbers is not None:
+        moments = spaced(moments, max(1, most_numbers // 2 // numbers_of_full_step(run)))
+        most_step_rows = min(most_step_rows, max(1, most_numbers // 2 // NUMBERS_OF_STEP))
     if len(moments):
         add_full_steps(gathered, run, moments)
-    recorded = np.flatnonzero(run.steps > told.step)
     if len(recorded):
         add_steps(gathered, run, spaced(recorded, most_step_rows))
     overhead = run.facts.get("overhead_measured")
@@ -170,6 +183,12 @@ def rows_of(run: Run, told: Told = Told(), *, most_step_rows: int = MOST_STEP_RO
         max(told.full_step, *run.snapshot_steps[-1:].tolist()) if len(moments) else told.full_step,
         max(told.step, *run.steps[-1:].tolist()) if len(recorded) else told.step,
     )
+
+
+def numbers_of_full_step(run: Run) -> int:
+    """How many numbers a full step has to tell of at most, histograms left out."""
+    of_run = sum(scalar.moment == "full_step" and not scalar.is_by_layer for scalar in SCALARS)
+    return of_run + len(NUMBERS_BY_LAYER) * min(len(run.layers), MOST_CHARTS)
 
 
 def spaced(places: NDArray[np.intp], most: int) -> NDArray[np.intp]:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from gradiometer.beside import start_beside
 from gradiometer.errors import SettingsError
-from gradiometer.integrations.telling import LEAST_PAUSE_SECONDS, TICK_SECONDS, Telling
+from gradiometer.integrations.pace import Pace
+from gradiometer.integrations.telling import TICK_SECONDS, Telling
 from gradiometer.integrations.tracker import Partner, Tracker, fault_text, require
 from gradiometer.schema import Event, Run
 from gradiometer.settings import load_settings
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 SINK_SHARE = 0.25
 """Part of the allowed share that telling may use in the training's own process."""
-
-ASSUMED_LOOK_SECONDS = 0.05
-"""What the first look is taken to cost; 13 layers and three seconds of steps took about as much."""
 
 END_SECONDS = 60.0
 """Patience with a tracker at the training's end; behind that it is left alone."""
@@ -185,13 +183,13 @@ class Sink:
             self.place = tracker.place
             telling = Telling(tracker, self._ignore, self._has_page)
             begun = looked = time.monotonic()
-            cost_seconds = ASSUMED_LOOK_SECONDS
+            pace = Pace(SINK_SHARE * self._session.overhead)
             while not self._ended.wait(TICK_SECONDS):
                 self._timed(tracker.tick)
                 now = time.monotonic()
-                allowed_seconds = SINK_SHARE * self._session.overhead * (now - begun)
-                if may_look(now - looked, self.spent_seconds + cost_seconds, allowed_seconds):
-                    cost_seconds = self._timed(lambda: telling.look(self._read()))
+                if pace.may_look(now - looked, self.spent_seconds, now - begun):
+                    cost = self._timed(lambda: telling.look(self._read(), most_numbers=pace.most_numbers))
+                    pace.book(cost)
                     looked = time.monotonic()
             telling.conclude(self._read())
             tracker.close()
@@ -220,21 +218,6 @@ class Sink:
         self._session.writer.add_event(Event(self._session.probe.step, "note", text))
         if not is_said:
             sys.stderr.write(f"gradiometer: {text}. Training goes on.\n")
-
-
-def may_look(pause_seconds: float, cost_seconds: float, allowed_seconds: float) -> bool:
-    """Whether a run may be looked at again.
-
-    Args:
-        pause_seconds: Time since the last look.
-        cost_seconds: What telling has cost so far, with what another look would.
-        allowed_seconds: What it may cost by now.
-
-    Example:
-        >>> may_look(3.0, 0.2, 0.25), may_look(1.0, 0.2, 0.25), may_look(60.0, 0.3, 0.25)
-        (True, False, False)
-    """
-    return pause_seconds >= LEAST_PAUSE_SECONDS and cost_seconds <= allowed_seconds
 
 
 def sink_of(partner: Partner, watching: "Watch", place: str | None, *, has_page: bool = True) -> Sink:

@@ -44,9 +44,9 @@ class Telling:
     number_count: int = 0
     conditions: set[str] = field(default_factory=set)
 
-    def look(self, run: Run, *, most_step_rows: int = LIVE_STEP_ROWS) -> Diagnosis:
-        """Tell what is new; returns what is wrong with the run so far."""
-        rows, told = rows_of(run, self.told, most_step_rows=most_step_rows)
+    def look(self, run: Run, *, most_step_rows: int = LIVE_STEP_ROWS, most_numbers: int | None = None) -> Diagnosis:
+        """Tell what is new, as much of it as `rows_of` is given; returns what is wrong with the run so far."""
+        rows, told = rows_of(run, self.told, most_step_rows=most_step_rows, most_numbers=most_numbers)
         if rows:
             self.tracker.send(rows)
             self.number_count += sum(len(row.values) for row in rows)
