@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from gradiometer.cli import app
+from gradiometer.cli.artefacts import Artefacts, refuse_places
 from gradiometer.errors import RunFileError
 from showing.made_run import write_made_run
 
@@ -107,6 +108,6 @@ def test_refuses_a_bad_place_before_the_script_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["half\ud800", "zero\0byte"])
 def test_refuses_a_name_that_no_file_can_have(run_file: Path, name: str) -> None:
-    result = CliRunner().invoke(app, ["diagnose", str(run_file), "--junit", name])
-    assert isinstance(result.exception, RunFileError)
-    assert str(result.exception) == f"No file can be called {name!r}: choose another name."
+    with pytest.raises(RunFileError, match="No file can be called") as refusal:
+        refuse_places(Artefacts(junit=Path(name)), run_file)
+    assert repr(name) in str(refusal.value)
