@@ -114,12 +114,17 @@ def altered_mapping(source: random.Random, value: dict[str, Any]) -> dict[str, A
     return {**value, name: altered(source, value[name])}
 
 
-def hostile_json(source: random.Random, text: str) -> str:
-    """Text of JSON with something wrong in it: its values mostly, sometimes its letters."""
+def hostile_json(source: random.Random, text: object) -> str:
+    """Text of JSON with something wrong in it: its values mostly, sometimes its letters.
+
+    Args:
+        source: Where chance comes from.
+        text: JSON; or what a column holds that was altered before.
+    """
     if source.random() < 0.15:
         return source.choice(("[" * 50_000, '{"a":' * 20_000, "9" * 6000, "1e999999", "NaN", "", "nul", '"\\ud800"'))
     try:
-        return json.dumps(altered(source, json.loads(text)))
+        return json.dumps(altered(source, json.loads(str(text))))
     except (ValueError, RecursionError):
         return hostile_text(source)
 
